@@ -1,0 +1,62 @@
+"""Test accuracy, on images that are decoded once and stay on the device as bytes."""
+
+import hashlib
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dfkd.config import ComputeConfig, DataConfig
+from dfkd.data import DatasetSpec, ImageSet, dataset_spec
+from dfkd.errors import CheckpointError
+from dfkd.files import load, save
+
+BATCH = 256
+
+
+def autocast(compute: ComputeConfig, device: torch.device) -> AbstractContextManager[object]:
+    """Return the context in which networks run: bfloat16 where the configuration says so."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=compute.precision == "bfloat16")
+
+
+def memory_format(compute: ComputeConfig) -> torch.memory_format:
+    """Return the memory order of images and feature maps."""
+    return torch.channels_last if compute.channels_last else torch.contiguous_format
+
+
+@torch.no_grad()
+def accuracy(network: nn.Module, test: ImageSet, spec: DatasetSpec, compute: ComputeConfig) -> float:
+    """Return the fraction of ``test`` that ``network`` classifies rightly, in [0, 1]; its mode is left as it was."""
+    was_training = network.training
+    network.eval()
+    device = test.images.device
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    for images, labels in zip(test.images.split(BATCH), test.labels.split(BATCH), strict=True):
+        with autocast(compute, device):
+            logits: Tensor = network(spec.normalise_bytes(images).to(memory_format=memory_format(compute)))
+        correct += (logits.argmax(dim=1) == labels).sum()
+    network.train(was_training)
+    return correct.item() / len(test.labels)
+
+
+def load_test_images(config: DataConfig, *, root: Path | None, cache: Path | None) -> ImageSet:
+    """Return the test split, decoded; from ``cache`` if it was decoded before and no file has changed since.
+
+    Raises:
+        DataError: the data set is missing, incomplete or unreadable.
+    """
+    spec = dataset_spec(config.dataset)
+    signature = hashlib.sha256(repr((asdict(config), spec.sign(config, root=root))).encode()).hexdigest()
+    path = cache / f"test-{config.dataset}-{config.image_size}px-{signature[:16]}.pt" if cache else None
+    if path and path.is_file():
+        try:
+            stored = load(path, what="cache of test images", way_out="")
+            return ImageSet(stored["images"], stored["labels"], tuple(stored["class_names"]), stored["fingerprint"])
+        except (CheckpointError, KeyError):
+            path.unlink()  # a damaged cache is made anew
+    test = spec.load(config, root=root, train=False)
+    if path:
+        save({**vars(test), "class_names": list(test.class_names)}, path)
+    return test

@@ -1,0 +1,56 @@
+"""Writing so that a crash leaves the old file or the new one, and reading checkpoints without executing code."""
+
+import os
+import pickle
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dfkd.errors import CheckpointError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that is flushed to disk and renamed to it when the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def save(content: dict[str, Any], path: Path) -> None:
+    """Write ``content``, of tensors and plain values, to ``path`` atomically."""
+    with atomic_path(path) as part:
+        torch.save(content, part)
+
+
+def load(path: Path, *, what: str, way_out: str) -> dict[str, Any]:
+    """Return what ``save`` wrote, on the CPU. No code in the file is executed.
+
+    Raises:
+        CheckpointError: the file is missing, truncated or not a checkpoint; the message ends with ``way_out``.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"The {what} must exist, but there is no file {path}. {way_out}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"The {what} must be a whole checkpoint, but {path} ({path.stat().st_size} bytes) cannot be read: "
+            f"{reason} {way_out}"
+        ) from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"The {what} must be a checkpoint, but {path} holds a {type(content).__name__}. {way_out}")
+    return content

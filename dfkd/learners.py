@@ -1,0 +1,75 @@
+"""Everything that a run trains, with its optimisers, schedules and noise."""
+
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor
+
+from dfkd.config import RunConfig
+from dfkd.data import dataset_spec
+from dfkd.evaluation import autocast, memory_format
+from dfkd.models import build_classifier
+from dfkd.models.auxiliary import build_auxiliary
+from dfkd.models.generator import AttentionGenerator
+from dfkd.randomness import generator
+from dfkd.teacher import Teacher
+
+
+class Learners:
+    """The student, the generator and the auxiliary modules of one run, on ``device``, at their initial state.
+
+    The same seed gives the same student, generator and noise whatever the loss weights are, so that rows of an ablation
+    can be compared seed by seed.
+    """
+
+    def __init__(self, config: RunConfig, *, teacher: Teacher, device: torch.device) -> None:
+        self._compute = config.compute
+        self._noise_shape = (config.schedule.batch_size, config.generator.noise_size)
+        self.device = device
+        self.spec = dataset_spec(config.data.dataset)
+        self.teacher = teacher
+        order = memory_format(config.compute)
+        teacher.classifier.network.to(device=device, memory_format=order).eval().requires_grad_(False)
+
+        self.student = build_classifier(
+            config.student.architecture,
+            classes=len(teacher.class_names),
+            image_size=config.data.image_size,
+            seed=config.seed,
+            role="student",
+        )
+        self.student.network.to(device=device, memory_format=order)
+        self.generator = AttentionGenerator(config.generator, image_size=config.data.image_size, seed=config.seed)
+        self.generator.to(device=device, memory_format=order).train()
+        self.auxiliary = build_auxiliary(config, teacher=teacher.classifier, student=self.student)
+        self.auxiliary.to(device=device, memory_format=order)
+
+        self.generator_optimizer = torch.optim.Adam(
+            self.generator.parameters(),
+            config.generator.learning_rate,
+            betas=(config.generator.beta1, config.generator.beta2),
+        )
+        trained = [p for p in self.auxiliary.parameters() if p.requires_grad]
+        self.student_optimizer = torch.optim.SGD(
+            [*self.student.network.parameters(), *trained],
+            config.student.learning_rate,
+            momentum=config.student.momentum,
+            weight_decay=config.student.weight_decay,
+        )
+        schedule = config.schedule
+        self.student_schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+            self.student_optimizer, T_max=schedule.epochs * schedule.iterations_per_epoch * schedule.student_steps
+        )
+        self.noise = generator(config.seed, "noise")
+
+    def draw_noise(self) -> Tensor:
+        """Return the next batch of z ~ N(0, 1), of shape (batch, noise size)."""
+        return torch.randn(self._noise_shape, generator=self.noise).to(self.device, non_blocking=True)
+
+    def network_input(self, images: Tensor) -> Tensor:
+        """Return the generator's images as teacher and student see them: normalised, in the run's memory order."""
+        return self.spec.normalise_tanh(images).to(memory_format=memory_format(self._compute))
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context in which networks run."""
+        return autocast(self._compute, self.device)

@@ -1,0 +1,131 @@
+"""What stands beside the student during training and is dropped afterwards: high-order attention, adapters, projection."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from dfkd.config import RunConfig, parse_orders
+from dfkd.errors import ConfigError
+from dfkd.losses import attention_distance, semantic_contrast
+from dfkd.models.classifiers import Classifier
+from dfkd.models.taps import Features
+from dfkd.randomness import stream
+
+
+class HighOrderAttention(nn.Module):
+    """A feature map times its mixed high-order attention, A_m x F (section 4.2, Figure 3).
+
+    An order-r route multiplies r 1x1 projections to C / reduction channels, so that it sees r-way interactions between
+    channels; ReLU, a 1x1 convolution back to C and a sigmoid make its attention map; A_m is the mean over the orders.
+    After Chen et al., ICCV 2019, "Mixed High-Order Attention Network", section 3.2. Without biases, so orders 1..R of
+    C channels have (R(R+1)/2 + R) C^2 / reduction parameters.
+    """
+
+    def __init__(self, channels: int, *, orders: Sequence[int], reduction: int) -> None:
+        super().__init__()
+        if channels % reduction:
+            raise ValueError(f"`reduction` must divide `channels`, but got {channels=}, {reduction=}.")
+        hidden = channels // reduction
+        self.factors = nn.ModuleList(
+            nn.ModuleList(nn.Conv2d(channels, hidden, 1, bias=False) for _ in range(order)) for order in orders
+        )
+        self.raise_channels = nn.ModuleList(nn.Conv2d(hidden, channels, 1, bias=False) for _ in orders)
+
+    def scores(self, features: Tensor, route: int) -> Tensor:
+        """Return what the route's sigmoid is applied to: homogeneous in ``features``, of degree its order."""
+        product = math.prod(factor(features) for factor in self.factors[route])  # type: ignore[union-attr, misc]
+        return self.raise_channels[route](torch.relu(product))
+
+    def attention(self, features: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
+        """Return A_m, in (0, 1)."""
+        return torch.stack([self.scores(features, route).sigmoid() for route in range(len(self.factors))]).mean(dim=0)
+
+    def forward(self, features: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
+        """Return A_m x F, of the same shape."""
+        return self.attention(features) * features
+
+
+class AttentionDistillation(nn.Module):
+    """L_MHAD of a batch: per stage an adapter from the student's channels to the teacher's, and one attention for both."""
+
+    def __init__(self, config: RunConfig, *, teacher: Classifier, student: Classifier) -> None:
+        super().__init__()
+        settings = config.student_loss.mhad
+        self.trains_attention = settings.attention == "shared"
+        self.adapters = nn.ModuleList(
+            nn.Conv2d(s, t, 1) for s, t in zip(student.stage_channels, teacher.stage_channels, strict=True)
+        )
+        self.attentions = nn.ModuleList(
+            HighOrderAttention(channels, orders=parse_orders(settings.orders), reduction=settings.reduction)
+            for channels in teacher.stage_channels
+        )
+        self.attentions.requires_grad_(self.trains_attention)
+
+    def forward(self, teacher: Features, student: Features) -> Tensor:
+        """Return the scalar distance between both networks' attended maps."""
+        with torch.set_grad_enabled(self.trains_attention):
+            teacher_maps = [attend(x) for attend, x in zip(self.attentions, teacher.stages, strict=True)]
+        student_maps = [
+            attend(adapt(x)) for attend, adapt, x in zip(self.attentions, self.adapters, student.stages, strict=True)
+        ]
+        return attention_distance(teacher_maps, student_maps)
+
+
+class ContrastiveProjection(nn.Module):
+    """L_SFCL of a batch: one projection for both networks' penultimate features (equation 8), and the contrast.
+
+    The projection has two hidden linear layers, each with batch norm: without it the projection collapses to a constant
+    as soon as the learning rate is raised (docs/departures.md). Where the student's feature is of another length than the teacher's, a
+    linear layer first maps it to the teacher's length.
+    """
+
+    def __init__(self, config: RunConfig, *, teacher: Classifier, student: Classifier) -> None:
+        super().__init__()
+        settings = config.student_loss.sfcl
+        self.temperature = settings.temperature
+        same = teacher.feature_size == student.feature_size
+        self.adapter = nn.Identity() if same else nn.Linear(student.feature_size, teacher.feature_size)
+        self.project = nn.Sequential(
+            *_hidden(teacher.feature_size, settings.hidden_size),
+            *_hidden(settings.hidden_size, settings.hidden_size),
+            nn.Linear(settings.hidden_size, settings.projection_size),
+        )
+
+    def forward(self, teacher: Features, student: Features) -> Tensor:
+        """Return the scalar contrastive loss."""
+        return semantic_contrast(
+            self.project(teacher.penultimate),
+            self.project(self.adapter(student.penultimate)),
+            temperature=self.temperature,
+        )
+
+
+def _hidden(before: int, after: int) -> tuple[nn.Module, ...]:
+    return nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU()
+
+
+def build_auxiliary(config: RunConfig, *, teacher: Classifier, student: Classifier) -> nn.ModuleDict:
+    """Return the modules of the terms that are switched on, by the term's name: ``mhad``, ``sfcl``, both or neither.
+
+    Raises:
+        ConfigError: MHAD is on, but the two networks do not have the same number of stages.
+    """
+    modules = nn.ModuleDict()
+    if config.student_loss.mhad.weight > 0:
+        if len(teacher.stages) != len(student.stages):
+            raise ConfigError(
+                "With `student_loss.mhad.weight` above 0, teacher and student must have the same number of stages, but "
+                f"{config.teacher.architecture} has {len(teacher.stages)} and {config.student.architecture} "
+                f"{len(student.stages)}. Choose another `student.architecture`, or set `student_loss.mhad.weight=0`."
+            )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream(config.seed, "mhad.weights"))
+            modules["mhad"] = AttentionDistillation(config, teacher=teacher, student=student)
+    if config.student_loss.sfcl.weight > 0:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream(config.seed, "sfcl.weights"))
+            modules["sfcl"] = ContrastiveProjection(config, teacher=teacher, student=student)
+    return modules

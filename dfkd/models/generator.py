@@ -1,0 +1,113 @@
+"""The attention generator (section 4.1, Figure 2, Table 6): four spectrally normalised deconvolutions with attention."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from dfkd.config import GeneratorConfig, SpatialAttentionConfig
+from dfkd.randomness import stream
+
+CHANNELS = (512, 256, 128, 64, 64)
+"""Of the seed and after each of the four blocks (Table 6)."""
+
+
+class SpatialAttention(nn.Module):
+    """F + lambda * softmax(A_s) * F, where a small encoder-decoder computes A_s from F (equations 4-6, Table 6).
+
+    The decoder's unpooling puts each value back where the encoder's max-pooling found it. The text gives A_s C/r
+    channels, Table 6's last convolution restores C; the latter is what can be multiplied with F.
+    """
+
+    def __init__(self, channels: int, *, weight: float, reduction: int, softmax_axis: str) -> None:
+        super().__init__()
+        c = channels // reduction
+        self.weight = weight
+        self.softmax_axis = softmax_axis
+        self.reduce = nn.Conv2d(channels, c, 1)
+        self.encode = _conv_bn_relu(nn.Conv2d(c, 2 * c, 3, padding=1, bias=False))
+        self.pool = nn.MaxPool2d(2, return_indices=True)
+        self.bottom = _conv_bn_relu(nn.Conv2d(2 * c, 4 * c, 3, padding=1, bias=False))
+        self.rise = _conv_bn_relu(nn.ConvTranspose2d(4 * c, 2 * c, 3, padding=1, bias=False))
+        self.unpool = nn.MaxUnpool2d(2)
+        self.decode = _conv_bn_relu(nn.ConvTranspose2d(2 * c, c, 3, padding=1, bias=False))
+        self.restore = nn.Conv2d(c, channels, 1)
+
+    def attention(
+        self, features: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        """Return softmax(A_s), in float32: it sums to one over the channels of a pixel, or the pixels of a channel."""
+        encoded = self.encode(self.reduce(features))
+        pooled, indices = self.pool(encoded)
+        unpooled = self.unpool(self.rise(self.bottom(pooled)), indices, output_size=encoded.shape[-2:])
+        scores = self.restore(self.decode(unpooled)).float()
+        if self.softmax_axis == "channels":
+            return scores.softmax(dim=1)
+        return scores.flatten(2).softmax(dim=2).view_as(scores)
+
+    def forward(
+        self, features: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        """Return the attended features, of the same shape."""
+        return torch.addcmul(features, self.attention(features).to(features.dtype), features, value=self.weight)
+
+
+def _conv_bn_relu(convolution: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
+    return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU())
+
+
+class AttentionGenerator(nn.Module):
+    """Noise of shape (batch, noise_size) to images of shape (batch, 3, size, size) in [-1, 1] (tanh).
+
+    A linear layer makes a seed of size / 16 pixels; each block doubles it. With an attention weight of 0 the
+    attention modules do not exist.
+    """
+
+    def __init__(self, config: GeneratorConfig, *, image_size: int, seed: int) -> None:
+        super().__init__()
+        self.seed_size = image_size // 16
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream(seed, "generator.weights"))
+            self.project = nn.Linear(config.noise_size, CHANNELS[0] * self.seed_size**2)
+            self.normalise = nn.BatchNorm2d(CHANNELS[0])
+            self.upsample = nn.ModuleList(
+                spectral_norm(nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=1))
+                for before, after in zip(CHANNELS[:-1], CHANNELS[1:], strict=True)
+            )
+            self.to_image = nn.Conv2d(CHANNELS[-1], 3, 3, padding=1)
+            self.attend: nn.ModuleList = nn.ModuleList(nn.Identity() for _ in self.upsample)
+            self._spread_pixels(torch.randn(64, config.noise_size))
+            # A stream of its own, so that the layers above start alike with and without attention.
+            torch.manual_seed(stream(seed, "generator.attention.weights"))
+            self.attend = nn.ModuleList(_attention(channels, config.attention) for channels in CHANNELS[1:])
+
+    @torch.no_grad()
+    def _spread_pixels(self, noise: Tensor) -> None:
+        """Scale the last convolution so that its first outputs have mean 0 and standard deviation 1.
+
+        Spectral normalisation shrinks the signal at every block: without this the first images are all but the same
+        grey, and the first hundred steps go into leaving it (after Mishkin & Matas, 2016, "All you need is a good init").
+        """
+        assert self.to_image.bias is not None
+        self.to_image.bias.zero_()
+        self.to_image.weight.div_(self._before_tanh(noise).std())
+        self.to_image.bias.sub_(self._before_tanh(noise).mean(dim=(0, 2, 3)))
+
+    def forward(self, noise: Float[Tensor, "batch noise"]) -> Float[Tensor, "batch 3 size size"]:
+        """Return the images of ``noise``."""
+        return self._before_tanh(noise).float().tanh()
+
+    def _before_tanh(self, noise: Tensor) -> Tensor:
+        """Return the images before their tanh."""
+        x = self.normalise(self.project(noise).unflatten(1, (CHANNELS[0], self.seed_size, self.seed_size)))
+        for upsample, attend in zip(self.upsample, self.attend, strict=True):
+            x = attend(nn.functional.leaky_relu(upsample(x), 0.2))
+        return self.to_image(x)
+
+
+def _attention(channels: int, config: SpatialAttentionConfig) -> nn.Module:
+    if config.weight == 0:
+        return nn.Identity()
+    return SpatialAttention(
+        channels, weight=config.weight, reduction=config.reduction, softmax_axis=config.softmax_axis
+    )

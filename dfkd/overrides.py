@@ -1,0 +1,98 @@
+"""One way into the config tree: flat mappings from dotted keys to scalars."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from dfkd.config import RunConfig
+from dfkd.errors import ConfigError, nearest
+
+Scalar = bool | int | float | str
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Scalar]:
+    """Return every leaf of the tree as ``{dotted key: value}``, in the order of declaration."""
+    flat: dict[str, Scalar] = {}
+    for f in fields(config):
+        value = getattr(config, f.name)
+        flat |= flatten(value, f"{prefix}{f.name}.") if is_dataclass(value) else {prefix + f.name: value}
+    return flat
+
+
+KEYS = tuple(flatten(RunConfig()))
+"""Every dotted key there is."""
+
+_TYPES = {key: type(value) for key, value in flatten(RunConfig()).items()}
+_TYPE_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}
+
+
+def check_key(key: str) -> None:
+    """Raise ConfigError, naming the nearest key, unless ``key`` is a leaf of the tree."""
+    if key not in _TYPES:
+        raise ConfigError(f"Every key must be a field of the run's configuration, but `{key}` is none. {nearest(key, KEYS)}")
+
+
+def _typed(key: str, value: object) -> Scalar:
+    """Return ``value`` as the field's type. An integer may stand for a float, and nothing else is converted."""
+    expected = _TYPES[key]
+    if expected is float and type(value) is int:
+        return float(value)
+    if type(value) is not expected:
+        raise ConfigError(f"`{key}` must be {_TYPE_NAMES[expected]}, but it is {value!r} ({type(value).__name__}).")
+    return value  # type: ignore[return-value]
+
+
+def parse_scalar(key: str, text: str) -> Scalar:
+    """Return ``text``, as typed on a command line, as the type of the field ``key``."""
+    check_key(key)
+    expected = _TYPES[key]
+    try:
+        if expected is bool:
+            return {"true": True, "false": False}[text.lower()]
+        return expected(text)
+    except (ValueError, KeyError):
+        raise ConfigError(f"`{key}` must be {_TYPE_NAMES[expected]}, but it is {text!r}.") from None
+
+
+def _build(cls: Any, flat: Mapping[str, Scalar], prefix: str) -> Any:
+    values = {}
+    for f in fields(cls):
+        key = prefix + f.name
+        values[f.name] = flat[key] if key in flat else _build(f.type, flat, key + ".")
+    return cls(**values)
+
+
+def with_overrides(config: RunConfig, overrides: Mapping[str, object]) -> RunConfig:
+    """Return ``config`` with each dotted key replaced, validated as a whole.
+
+    All keys change at once, so an order in which a half-changed tree would be invalid cannot matter.
+
+    Raises:
+        ConfigError: an unknown key, a value of another type, or a broken rule.
+    """
+    for key in overrides:
+        check_key(key)
+    return _build(RunConfig, flatten(config) | {key: _typed(key, value) for key, value in overrides.items()}, "")
+
+
+_SWITCHES = {
+    "generator.attention.": "generator.attention.weight",
+    "student_loss.mhad.": "student_loss.mhad.weight",
+    "student_loss.sfcl.": "student_loss.sfcl.weight",
+}
+"""Prefix of a term's parameters, and the weight that makes them irrelevant when it is 0."""
+
+
+def canonical(config: RunConfig) -> dict[str, Scalar]:
+    """Return what identifies a run: the fields that are not at their default and that have an effect.
+
+    A parameter of a term whose weight is 0 has none. The teacher's recipe is left out, because the hash of its weights
+    says more. A new option at its default therefore does not orphan old runs.
+    """
+    flat, default = flatten(config), flatten(RunConfig())
+
+    def matters(key: str) -> bool:
+        off = any(key.startswith(prefix) and key != switch and flat[switch] == 0 for prefix, switch in _SWITCHES.items())
+        return flat[key] != default[key] and not key.startswith("teacher.") and not off
+
+    return {key: flat[key] for key in sorted(flat) if matters(key)}

@@ -1,0 +1,83 @@
+"""The full state of a run, so that a resumed one equals one that never stopped."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from dfkd import NUMERICS
+from dfkd.config import RunConfig
+from dfkd.data import dataset_spec
+from dfkd.errors import CheckpointError
+from dfkd.files import load, save
+from dfkd.learners import Learners
+from dfkd.models.generator import AttentionGenerator
+from dfkd.overrides import canonical
+from dfkd.randomness import generator
+from dfkd.teacher import Teacher
+
+
+def _identity(config: RunConfig, teacher: Teacher) -> dict[str, Any]:
+    return {"config": canonical(config), "teacher": teacher.hash, "numerics": NUMERICS}
+
+
+def save_state(
+    path: Path, *, config: RunConfig, teacher: Teacher, learners: Learners, history: list[dict[str, float]]
+) -> None:
+    """Write everything that the rest of the run depends on, atomically: after a crash the file is the old or the new one."""
+    save(
+        {
+            "identity": _identity(config, teacher),
+            "history": history,
+            "student": learners.student.network.state_dict(),
+            "generator": learners.generator.state_dict(),
+            "auxiliary": learners.auxiliary.state_dict(),
+            "student_optimizer": learners.student_optimizer.state_dict(),
+            "generator_optimizer": learners.generator_optimizer.state_dict(),
+            "student_schedule": learners.student_schedule.state_dict(),
+            "noise": learners.noise.get_state(),
+        },
+        path,
+    )
+
+
+def load_state(path: Path, *, config: RunConfig, teacher: Teacher, learners: Learners) -> list[dict[str, float]]:
+    """Put ``learners`` into the state stored in ``path``; return the records of the epochs done.
+
+    Raises:
+        CheckpointError: the file is damaged, or belongs to another configuration, teacher or version of the numerics.
+    """
+    way_out = "Delete the file to start this run anew."
+    state = load(path, what="run's state", way_out=way_out)
+    expected = _identity(config, teacher)
+    if state["identity"] != expected:
+        raise CheckpointError(
+            f"A run's state must belong to its configuration, but {path} was written for {state['identity']} "
+            f"and this run is {expected}. {way_out}"
+        )
+    learners.student.network.load_state_dict(state["student"])
+    learners.generator.load_state_dict(state["generator"])
+    learners.auxiliary.load_state_dict(state["auxiliary"])
+    learners.student_optimizer.load_state_dict(state["student_optimizer"])
+    learners.generator_optimizer.load_state_dict(state["generator_optimizer"])
+    learners.student_schedule.load_state_dict(state["student_schedule"])
+    learners.noise.set_state(state["noise"])
+    return state["history"]
+
+
+def student_weights(path: Path) -> dict[str, Tensor]:
+    """Return the student's state dict out of a run's state."""
+    return load(path, what="run's state", way_out="Run it again.")["student"]
+
+
+@torch.no_grad()
+def sample_grid(path: Path, config: RunConfig, *, count: int = 64, columns: int = 8) -> Tensor:
+    """Return ``count`` synthesised images of a run's state as one uint8 picture of shape (3, height, width)."""
+    network = AttentionGenerator(config.generator, image_size=config.data.image_size, seed=config.seed)
+    network.load_state_dict(load(path, what="run's state", way_out="Run it again.")["generator"])
+    noise = torch.randn(count, config.generator.noise_size, generator=generator(config.seed, "samples"))
+    # In training mode, as the student sees them: normalised by the batch's own statistics.
+    images = dataset_spec(config.data.dataset).pixels(network.train()(noise))
+    return (make_grid(images, nrow=columns, pad_value=1.0) * 255).round().to(torch.uint8)

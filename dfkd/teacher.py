@@ -1,0 +1,187 @@
+"""The teacher: trained once on real images, and kept in a checkpoint that says what it is."""
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dfkd.config import RunConfig
+from dfkd.data import ImageSet, dataset_spec
+from dfkd.errors import CheckpointError, TrainingDivergedError
+from dfkd.evaluation import accuracy, autocast, memory_format
+from dfkd.files import load, save
+from dfkd.models import Classifier, build_classifier
+from dfkd.overrides import flatten
+from dfkd.randomness import generator
+
+FORMAT = 1
+"""Of the checkpoint file."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained teacher, frozen, in evaluation mode."""
+
+    classifier: Classifier
+    """The network."""
+    hash: str
+    """Of its weights."""
+    test_accuracy: float
+    """Measured on the test split after training, a fraction."""
+    class_names: tuple[str, ...]
+    """By label."""
+
+
+def state_hash(state: dict[str, Tensor]) -> str:
+    """Return a hash of the names, types, shapes and values of a state dict, however it is stored."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def recipe(config: RunConfig) -> dict[str, Any]:
+    """Return the fields that decide a teacher: those of ``data``, ``teacher`` and ``compute``."""
+    return {key: value for key, value in flatten(config).items() if key.startswith(("data.", "teacher.", "compute."))}
+
+
+def train_teacher(
+    config: RunConfig, *, train: ImageSet, test: ImageSet, device: torch.device, path: Path
+) -> Iterator[dict[str, float]]:
+    """Train a teacher by the recipe in ``config`` and write its checkpoint to ``path``; yield a record per epoch.
+
+    SGD with Nesterov momentum 0.9 on a one-cycle schedule, label smoothing, random crop, and a flip where the data set
+    allows it. Records hold ``epoch``, ``loss``, ``test_accuracy`` (a fraction) and ``seconds``. The last epoch's weights
+    are kept: the test split selects nothing.
+    """
+    settings, spec = config.teacher, dataset_spec(config.data.dataset)
+    classifier = build_classifier(
+        settings.architecture,
+        classes=len(train.class_names),
+        image_size=config.data.image_size,
+        seed=settings.seed,
+        role="teacher",
+    )
+    network = classifier.network.to(device=device, memory_format=memory_format(config.compute))
+    optimizer = torch.optim.SGD(
+        network.parameters(), settings.learning_rate, momentum=0.9, nesterov=True, weight_decay=settings.weight_decay
+    )
+    steps = math.ceil(len(train.labels) / settings.batch_size)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=steps * settings.epochs, cycle_momentum=False
+    )
+    order = generator(settings.seed, "teacher.order")
+    augmentation = generator(settings.seed, "teacher.augmentation")
+    train, test = train.to(device), test.to(device)
+    measured = 0.0
+    for epoch in range(1, settings.epochs + 1):
+        start = time.perf_counter()
+        network.train()
+        losses = []
+        for indices in torch.randperm(len(train.labels), generator=order).split(settings.batch_size):
+            if len(indices) < 2:
+                continue  # batch norm needs two images
+            images = augment(
+                train.images[indices.to(device)],
+                size=config.data.image_size,
+                padding=settings.crop_padding,
+                flip=spec.flip,
+                source=augmentation,
+            )
+            images = spec.normalise_bytes(images).to(memory_format=memory_format(config.compute))
+            with autocast(config.compute, device):
+                logits = network(images)
+            loss = F.cross_entropy(
+                logits.float(), train.labels[indices.to(device)], label_smoothing=settings.label_smoothing
+            )
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+            losses.append(loss.detach())
+        mean_loss = torch.stack(losses).mean().item()
+        if not math.isfinite(mean_loss):
+            raise TrainingDivergedError(f"The teacher's loss became {mean_loss} in epoch {epoch}; lower `teacher.learning_rate`.")
+        measured = accuracy(network, test, spec, config.compute)
+        yield {"epoch": epoch, "loss": mean_loss, "test_accuracy": measured, "seconds": time.perf_counter() - start}
+    _save_teacher(config, network, test_accuracy=measured, train=train, test=test, path=path)
+
+
+def augment(images: Tensor, *, size: int, padding: int, flip: bool, source: torch.Generator) -> Tensor:
+    """Return a random crop of ``size`` of each uint8 image after a reflected border, half of them mirrored if ``flip``."""
+    if padding:
+        images = F.pad(images.float(), (padding,) * 4, mode="reflect").to(torch.uint8)
+    slack = images.shape[-1] - size
+    offsets = torch.randint(0, slack + 1, (len(images), 2), generator=source).tolist()
+    mirrored = (torch.rand(len(images), generator=source) < 0.5).tolist()
+    crops = []
+    for image, (top, left), mirror in zip(images, offsets, mirrored, strict=True):
+        crop = image[:, top : top + size, left : left + size]
+        crops.append(crop.flip(-1) if flip and mirror else crop)
+    return torch.stack(crops)
+
+
+def _save_teacher(
+    config: RunConfig, network: nn.Module, *, test_accuracy: float, train: ImageSet, test: ImageSet, path: Path
+) -> None:
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    save(
+        {
+            "format": FORMAT,
+            "recipe": recipe(config),
+            "class_names": list(train.class_names),
+            "test_accuracy": test_accuracy,
+            "train_fingerprint": train.fingerprint,
+            "test_fingerprint": test.fingerprint,
+            "torch": str(torch.__version__),
+            "hash": state_hash(state),
+            "state": state,
+        },
+        path,
+    )
+
+
+def load_teacher(config: RunConfig, path: Path, *, classes: int, way_out: str) -> Teacher:
+    """Return the teacher in ``path``, on the CPU, checked against ``config`` and ``classes``.
+
+    Raises:
+        CheckpointError: missing, truncated, altered, or of another architecture, class count or image size.
+    """
+    content = load(path, what="teacher's checkpoint", way_out=way_out)
+    if content.get("format") != FORMAT:
+        raise CheckpointError(f"A teacher's checkpoint must be of format {FORMAT}, but {path} is not. {way_out}")
+    made = content["recipe"]
+    wanted = {
+        "teacher.architecture": config.teacher.architecture,
+        "data.image_size": config.data.image_size,
+        "number of classes": classes,
+    }
+    found = made | {"number of classes": len(content["class_names"])}
+    for key, value in wanted.items():
+        if found[key] != value:
+            raise CheckpointError(
+                f"The teacher's {key.removeprefix('teacher.')} must be {value!r}, but that of {path} is {found[key]!r}. {way_out}"
+            )
+    if state_hash(content["state"]) != content["hash"]:
+        raise CheckpointError(f"The teacher's weights must match the hash stored with them, but those of {path} do not. {way_out}")
+    classifier = build_classifier(
+        made["teacher.architecture"], classes=classes, image_size=config.data.image_size, seed=0, role="teacher"
+    )
+    classifier.network.load_state_dict(content["state"])
+    classifier.network.eval().requires_grad_(False)
+    return Teacher(classifier, content["hash"], content["test_accuracy"], tuple(content["class_names"]))
+
+
+def describe_teacher(path: Path) -> dict[str, Any]:
+    """Return what a teacher's checkpoint says of itself, without its weights."""
+    content = load(path, what="teacher's checkpoint", way_out="Run `dfkd teacher` to make it.")
+    return {key: value for key, value in content.items() if key != "state"}

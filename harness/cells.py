@@ -1,0 +1,89 @@
+"""Running one cell: from its stored configuration to its stored result, going on from where it stopped."""
+
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torchvision.io import write_png
+
+from dfkd.config import RunConfig
+from dfkd.distill import Record, distill, run_summary
+from dfkd.files import atomic_path, save
+from dfkd.overrides import with_overrides
+from dfkd.state import sample_grid, student_weights
+from harness.environment import environment
+from harness.inputs import Where, worker_inputs
+from harness.plan import Cell
+from harness.records import read_log, write_json
+from harness.store import RunLog, Store, cell_config
+
+LEASE_PATIENCE = 60.0
+"""Seconds to wait for a cell whose former process is just being killed."""
+
+
+def prepare_cell(store: Store, cell: Cell) -> None:
+    """Write the cell's config.json, unless it is there."""
+    path = store.cell(cell.id) / "config.json"
+    if not path.exists():
+        write_json(path, cell.record())
+
+
+def run_cell(cell_id: str, where: Where, *, report: Callable[[Record], None] | None = None) -> None:
+    """Run a prepared cell to its end; ``report`` is given each epoch's record. Does nothing if the cell is done.
+
+    An error is recorded in the cell with its traceback, and raised; the state of the last whole epoch stays.
+
+    Raises:
+        CellBusyError: another process runs the cell; nothing is recorded.
+    """
+    store = Store(where.store)
+    with store.lease(cell_id, patience=LEASE_PATIENCE):
+        folder = store.cell(cell_id)
+        if (folder / "result.json").exists():
+            return
+        try:
+            _train(store, cell_id, where, report or (lambda record: None))
+        except Exception as error:
+            record_failure(store, cell_id, error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+            raise
+
+
+def record_failure(store: Store, cell_id: str, *, error: str, trace: str) -> None:
+    """Write the cell's failure.json."""
+    write_json(store.cell(cell_id) / "failure.json", {"error": error, "traceback": trace, "time": time.time()})
+
+
+def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], None]) -> None:
+    torch.set_num_threads(where.threads)
+    folder, device = store.cell(cell_id), torch.device(where.device)
+    config = with_overrides(RunConfig(), cell_config(store, cell_id)["config"])
+    teacher, test = worker_inputs(config, where)
+    log = RunLog(folder)
+    state = folder / "state.pt"
+    for record in distill(config, teacher=teacher, test=test, device=device, state_path=state):
+        log.append(record)
+        report(record)
+    _finish(store, cell_id, config, device)
+
+
+def _finish(store: Store, cell_id: str, config: RunConfig, device: torch.device) -> None:
+    """Keep what is worth keeping, then write the result, then drop the state."""
+    folder = store.cell(cell_id)
+    state, history = folder / "state.pt", read_log(folder)
+    save({"state": student_weights(state), "config": cell_config(store, cell_id)}, folder / "student.pt")
+    with atomic_path(folder / "samples.png") as part:
+        write_png(sample_grid(state, config), str(part))
+    seconds = sum(record["seconds"] for record in history)
+    result: dict[str, Any] = {
+        **run_summary(history),
+        "seconds": seconds,
+        "cpu_seconds": sum(record["cpu_seconds"] for record in history),
+        "images_per_second": sum(record["images_per_second"] * record["seconds"] for record in history) / seconds,
+        "environment": environment(device),
+        "finished": time.time(),
+    }
+    write_json(folder / "result.json", result)
+    state.unlink()
+

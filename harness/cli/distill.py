@@ -1,0 +1,75 @@
+"""``dfkd distill``: one run, in this process."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from harness.cli.grids import conclude
+from harness.cli.options import (
+    DEFAULT_DATASET,
+    DEFAULT_STORE,
+    BudgetOption,
+    CpusOption,
+    DataRootOption,
+    DatasetOption,
+    DeviceOption,
+    SetOption,
+    StoreOption,
+    TeacherOption,
+    TrackingOption,
+    guarded,
+)
+from harness.plan import expand, parse_settings
+from harness.store import open_store
+from search_spaces import Grid, Row
+
+ONE_RUN = Grid("distill", Path("the command line"), "One run", "run", {}, (Row("run", {}),))
+
+
+@guarded
+def distill(
+    dataset: DatasetOption = DEFAULT_DATASET,
+    settings: SetOption = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The run's seed.")] = 0,
+    store: StoreOption = DEFAULT_STORE,
+    data_root: DataRootOption = None,
+    budget: BudgetOption = None,
+    teacher: TeacherOption = None,
+    cpus: CpusOption = 1,
+    tracking_uri: TrackingOption = None,
+    device: DeviceOption = "auto",
+) -> int:
+    """Distill one student in this process, without Ray. A grid that asks for the same run will find it done."""
+    from harness.driver import prepare, run_plan
+    from harness.inputs import pick_device
+
+    request = expand(ONE_RUN, dataset=dataset, budget=budget, seeds=(seed,), settings=parse_settings(settings or []))
+    chosen = pick_device(device)
+    opened = open_store(store, create=True)
+    prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=True, cache=True)
+    console = Console(highlight=False)
+    run_plan(
+        prepared,
+        store=opened,
+        data_root=data_root.resolve() if data_root else None,
+        device=chosen,
+        executor="local",
+        cpus_per_trial=cpus,
+        gpus_per_trial=0,
+        tracking_uri=tracking_uri,
+        console=console,
+        each_epoch=True,
+    )
+    exit_status = conclude(prepared.plan, opened, console)
+    if exit_status == 0:
+        record = opened.read(prepared.plan.ids[0])
+        assert record.result is not None
+        teacher_accuracy = prepared.plan.context["teacher_accuracy"]
+        console.print(
+            f"Test accuracy {100 * record.result['last']:.2f} % after the last epoch (teacher {100 * teacher_accuracy:.2f} %)\n"
+            f"{opened.cell(record.id)}",
+            soft_wrap=True,
+        )
+    return exit_status

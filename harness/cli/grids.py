@@ -1,0 +1,192 @@
+"""``dfkd plan``, ``dfkd ablate`` and ``dfkd status``: grids of cells."""
+
+import json
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from harness.cli.options import (
+    DEFAULT_DATASET,
+    DEFAULT_SEEDS,
+    DEFAULT_STORE,
+    BudgetOption,
+    CpusOption,
+    DataRootOption,
+    DatasetOption,
+    DeviceOption,
+    GpusOption,
+    GridArgument,
+    JsonOption,
+    SeedsOption,
+    SetOption,
+    StoreOption,
+    TeacherOption,
+    TrackingOption,
+    errors,
+    guarded,
+    request_of,
+)
+from harness.records import Plan
+from harness.store import Store, counts, open_store
+from harness.store import status as store_status
+
+
+class Executor(StrEnum):
+    """Names of the executors."""
+
+    ray = "ray"
+    local = "local"
+
+
+@guarded
+def plan(
+    grid: GridArgument,
+    dataset: DatasetOption = DEFAULT_DATASET,
+    data_root: DataRootOption = None,
+    budget: BudgetOption = None,
+    seeds: SeedsOption = DEFAULT_SEEDS,
+    settings: SetOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    teacher: TeacherOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Show what a grid would run and what is done already. Starts nothing and writes nothing."""
+    from harness.driver import prepare
+
+    request = request_of(grid, dataset, budget, seeds, settings)
+    opened = Store(store.expanduser().resolve())
+    prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=False, cache=False)
+    totals = counts(opened, list(prepared.plan.ids))
+    if as_json:
+        print(json.dumps(_plan_json(prepared.plan, opened, totals), indent=1))
+    else:
+        _print_plan(prepared.plan, opened, totals)
+    if prepared.teacher is None:
+        errors.print(f"The teacher is not trained yet. Train it with: {prepared.teacher_command}", markup=False)
+    return 0
+
+
+def _plan_json(plan: Plan, store: Store, totals: dict[str, int]) -> dict[str, Any]:
+    cells = [
+        {"row": cell.row, "seed": cell.seed, "cell": cell.id, "status": store.read(cell.id).status} for cell in plan.cells
+    ]
+    return {**totals, "grid": plan.grid, "rows": list(plan.rows), "seeds": list(plan.seeds), "planned": cells} | {
+        "context": dict(plan.context)
+    }
+
+
+def _print_plan(plan: Plan, store: Store, totals: dict[str, int]) -> None:
+    context = plan.context
+    title = (
+        f"{plan.title} ({plan.grid}): {context['dataset']}, {context['classes']} classes, {context['image_size']} px, "
+        f"{context['teacher']} to {context['student']}, budget {context['budget']} ({context['epochs']} epochs)"
+    )
+    table = Table("row", *(f"seed {seed}" for seed in plan.seeds), title=title, title_justify="left", title_style="bold")
+    for row in plan.rows:
+        states = []
+        for cell in (cell for cell in plan.cells if cell.row == row):
+            record = store.read(cell.id)
+            part = f"from epoch {record.epochs_done}" if record.status == "todo" and record.epochs_done else record.status
+            states.append("running" if record.status != "done" and store.is_running(cell.id) else part)
+        table.add_row(row, *states)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(_sentence(totals))
+
+
+def _sentence(totals: dict[str, int]) -> str:
+    return (
+        f"{totals['cells']} distinct cells: {totals['done']} done, {totals['running']} running, "
+        f"{totals['todo']} to do ({totals['failed']} failed before)."
+    )
+
+
+@guarded
+def ablate(
+    grid: GridArgument,
+    dataset: DatasetOption = DEFAULT_DATASET,
+    data_root: DataRootOption = None,
+    budget: BudgetOption = None,
+    seeds: SeedsOption = DEFAULT_SEEDS,
+    settings: SetOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    teacher: TeacherOption = None,
+    executor: Annotated[Executor, typer.Option("--executor", help="Ray Tune, or one cell after the other here.")] = Executor.ray,
+    cpus_per_trial: CpusOption = 1,
+    gpus_per_trial: GpusOption = None,
+    tracking_uri: TrackingOption = None,
+    device: DeviceOption = "auto",
+) -> int:
+    """Run the missing cells of a grid. Run again to resume."""
+    from harness.driver import prepare, run_plan
+    from harness.inputs import pick_device
+
+    request = request_of(grid, dataset, budget, seeds, settings)
+    chosen = pick_device(device)
+    opened = open_store(store, create=True)
+    prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=True, cache=True)
+    totals = counts(opened, list(prepared.plan.ids))
+    console = Console(highlight=False)
+    console.print(f"{prepared.plan.title} ({prepared.plan.grid}): {_sentence(totals)}")
+    try:
+        run_plan(
+            prepared,
+            store=opened,
+            data_root=data_root.resolve() if data_root else None,
+            device=chosen,
+            executor=executor,
+            cpus_per_trial=cpus_per_trial,
+            gpus_per_trial=gpus_per_trial if gpus_per_trial is not None else float(chosen.startswith("cuda")),
+            tracking_uri=tracking_uri,
+            console=console,
+        )
+    except KeyboardInterrupt:
+        totals = counts(opened, list(prepared.plan.ids))
+        console.print(
+            f"\nStopped: {totals['done']} of {totals['cells']} cells are done, and each unfinished one goes on from its last "
+            f"whole epoch. Resume with the same command:\n  {shlex.join(['dfkd', *sys.argv[1:]])}",
+            soft_wrap=True,
+            markup=False,
+        )
+        return 130
+    return conclude(prepared.plan, opened, console)
+
+
+def conclude(plan: Plan, store: Store, console: Console) -> int:
+    """List the cells that are not done, with their errors; return the exit status."""
+    names = {cell.id: f"{cell.row}, seed {cell.seed}" for cell in reversed(plan.cells)}
+    open_cells = [record for cell_id in plan.ids if (record := store.read(cell_id)).status != "done"]
+    for record in open_cells:
+        error = record.failure["error"] if record.failure else "not finished: another process may be running it"
+        errors.print(f"failed: {names[record.id]}: {error}\n        traceback in {store.cell(record.id) / 'failure.json'}", markup=False)
+    done = len(plan.ids) - len(open_cells)
+    console.print(f"{done} of {len(plan.ids)} cells done, in {store.root}", soft_wrap=True)
+    return 1 if open_cells else 0
+
+
+@guarded
+def status(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> int:
+    """Count the cells of every grid that was ever started in a store."""
+    root = store.expanduser().resolve()
+    if not root.is_dir():
+        errors.print(f"There is no store at {root} yet.", markup=False)
+    content = store_status(Store(root))
+    if as_json:
+        print(json.dumps(content, indent=1))
+        return 0
+    table = Table("grid", "data set", "budget", "seeds", "cells", "done", "running", "to do", "failed")
+    for each in content["plans"]:
+        numbers = (str(each[key]) for key in ("cells", "done", "running", "todo", "failed"))
+        table.add_row(each["grid"], each["dataset"], each["budget"], ",".join(map(str, each["seeds"])), *numbers)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"{_sentence(content)} Cells that grids share are counted once.")
+    for failure in content["failures"]:
+        console.print(f"failed: {Path('cells') / failure['cell']}: {failure['error']}", markup=False, soft_wrap=True)
+    return 0

@@ -1,0 +1,25 @@
+"""The console script ``dfkd``."""
+
+import typer
+
+from harness.cli import distill, grids, report, teacher
+
+app = typer.Typer(
+    name="dfkd",
+    help="Data-free knowledge distillation for fine-grained classes: train a teacher, run ablation grids, build tables.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(name="teacher")(teacher.teacher)
+app.command(name="distill")(distill.distill)
+app.command(name="plan")(grids.plan)
+app.command(name="ablate")(grids.ablate)
+app.command(name="status")(grids.status)
+app.command(name="report")(report.report)
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    app()

@@ -1,0 +1,83 @@
+"""Options that several commands share, and the way errors leave the program."""
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, ParamSpec
+
+import typer
+from rich.console import Console
+
+from dfkd.errors import UserError
+from harness.plan import Request, expand, parse_seeds, parse_settings
+from search_spaces import SpaceError, load_grid
+
+P = ParamSpec("P")
+
+GridArgument = Annotated[str, typer.Argument(metavar="GRID", help="A built-in grid (table3, table4, table5) or a TOML file.")]
+DatasetOption = Annotated[str, typer.Option("--dataset", help="Name of the data set: digits or cub200.")]
+DataRootOption = Annotated[Path | None, typer.Option("--data-root", help="Folder that holds the data set on disk.")]
+BudgetOption = Annotated[
+    str | None,
+    typer.Option("--budget", help="How much training: smoke, demo, small, paper, or a TOML file; by default the data set's."),
+]
+SeedsOption = Annotated[str, typer.Option("--seeds", metavar="0,1,2", help="Seeds that every row is run with.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one field; repeatable.")]
+StoreOption = Annotated[Path, typer.Option("--store", help="Folder of the run store.")]
+TeacherOption = Annotated[
+    Path | None, typer.Option("--teacher", metavar="FILE", help="A teacher's checkpoint, instead of the store's own.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
+CpusOption = Annotated[
+    float, typer.Option("--cpus-per-trial", min=1, help="Cores, and threads, of a cell. Another number may move last digits.")
+]
+GpusOption = Annotated[
+    float | None, typer.Option("--gpus-per-trial", min=0, help="GPUs of a cell, or a share; by default 1 if there is one.")
+]
+TrackingOption = Annotated[
+    str | None, typer.Option("--tracking-uri", help="MLflow's tracking URI; by default SQLite in the store.")
+]
+
+DEFAULT_STORE = Path("runs")
+DEFAULT_DATASET = "digits"
+DEFAULT_SEEDS = "0,1,2"
+
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def guarded(command: Callable[P, int]) -> Callable[P, None]:
+    """Turn a command that returns its exit status into one that exits with it, and errors into messages.
+
+    Bad input prints its message alone and exits with 2; Ctrl-C that a command did not handle itself exits with 130.
+    """
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            status = command(*args, **kwargs)
+        except (UserError, SpaceError) as error:
+            errors.print("[bold red]error:[/bold red] ", end="")
+            errors.print(str(error), markup=False)
+            status = 2
+        except KeyboardInterrupt:
+            errors.print("\nInterrupted.")
+            status = 130
+        except BrokenPipeError:
+            sys.stderr.close()  # the reader went away, as `head` does
+            status = 0
+        raise typer.Exit(status)
+
+    return run
+
+
+def request_of(grid: str, dataset: str, budget: str | None, seeds: str, settings: list[str] | None) -> Request:
+    """Return the request that the options make."""
+    return expand(
+        load_grid(grid),
+        dataset=dataset,
+        budget=budget,
+        seeds=parse_seeds(seeds),
+        settings=parse_settings(settings or []),
+    )

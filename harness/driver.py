@@ -1,0 +1,149 @@
+"""Running a plan: everything is checked and stored before the first cell starts, and only missing cells run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from dfkd.config import RunConfig
+from dfkd.data import ImageSet, dataset_spec
+from dfkd.evaluation import load_test_images
+from dfkd.models import build_classifier
+from dfkd.models.auxiliary import build_auxiliary
+from dfkd.teacher import Teacher, load_teacher
+from harness.cells import prepare_cell
+from harness.inputs import Where, teacher_command, teacher_name
+from harness.mirror import Mirror, default_uri
+from harness.plan import Cell, Request, make_plan
+from harness.progress import ProgressView
+from harness.records import Plan, write_plan
+from harness.store import Store
+from harness.watch import Watch
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan whose teacher and images have been found and checked."""
+
+    plan: Plan
+    cells: Mapping[str, Cell]
+    teacher: Teacher | None
+    teacher_path: Path
+    teacher_command: str
+    test: ImageSet
+
+
+def find_teacher(
+    config: RunConfig, settings: Mapping[str, Any], *, store: Store, data_root: Path | None, named: Path | None
+) -> tuple[Path, str]:
+    """Return where the teacher of ``config`` is or should be, and the command that makes it."""
+    path = named or store.teacher(teacher_name(config))
+    return path, teacher_command(config, settings, store=store.root, data_root=data_root)
+
+
+def prepare(
+    request: Request, *, store: Store, data_root: Path | None, teacher: Path | None, teacher_needed: bool, cache: bool
+) -> Prepared:
+    """Return the plan of ``request`` with the identity of every cell.
+
+    Without its teacher a plan can be shown but not run: unless ``teacher_needed``, a missing one is taken as not trained
+    yet, and no cell is done.
+
+    Raises:
+        UserError: images or teacher are missing, damaged or unsuitable, or two networks do not fit together.
+    """
+    test = load_test_images(request.base.data, root=data_root, cache=store.cache if cache else None)
+    path, command = find_teacher(request.base, request.settings, store=store, data_root=data_root, named=teacher)
+    loaded = None
+    if path.exists() or teacher_needed or teacher is not None:
+        way_out = "Name another with `--teacher`." if teacher else f"Train it with: {command}"
+        loaded = load_teacher(request.base, path, classes=len(test.class_names), way_out=way_out)
+        _check_networks(request, loaded)
+    plan, cells = make_plan(
+        request,
+        teacher_hash=loaded.hash if loaded else "not trained yet",
+        named=teacher is not None,
+        test_fingerprint=test.fingerprint,
+        context=_context(request, loaded, test),
+    )
+    return Prepared(plan, cells, loaded, path, command, test)
+
+
+def _check_networks(request: Request, teacher: Teacher) -> None:
+    """Build each row's student once, on the CPU, so that what does not fit is known before anything runs."""
+    with torch.no_grad():
+        for config in request.rows.values():
+            student = build_classifier(
+                config.student.architecture,
+                classes=len(teacher.class_names),
+                image_size=config.data.image_size,
+                seed=0,
+                role="student",
+            )
+            build_auxiliary(config, teacher=teacher.classifier, student=student)
+
+
+def _context(request: Request, teacher: Teacher | None, test: ImageSet) -> dict[str, Any]:
+    base = request.base
+    students = {config.student.architecture for config in request.rows.values()}
+    epochs = {config.schedule.epochs for config in request.rows.values()}
+    return {
+        "dataset": dataset_spec(base.data.dataset).title,
+        "classes": len(test.class_names),
+        "image_size": base.data.image_size,
+        "teacher": base.teacher.architecture,
+        "teacher_accuracy": teacher.test_accuracy if teacher else None,
+        "teacher_hash": teacher.hash if teacher else None,
+        "student": students.pop() if len(students) == 1 else "by row",
+        "budget": request.budget,
+        "epochs": epochs.pop() if len(epochs) == 1 else "by row",
+        "settings": dict(request.settings),
+    }
+
+
+def missing(store: Store, ids: Sequence[str]) -> list[str]:
+    """Return the cells that have no result, in order."""
+    return [cell_id for cell_id in ids if store.read(cell_id).status != "done"]
+
+
+def run_plan(
+    prepared: Prepared,
+    *,
+    store: Store,
+    data_root: Path | None,
+    device: str,
+    executor: str,
+    cpus_per_trial: float,
+    gpus_per_trial: float,
+    tracking_uri: str | None,
+    console: Console,
+    each_epoch: bool = False,
+) -> None:
+    """Store the plan, run its missing cells, and mirror all of them to MLflow.
+
+    What became of each cell is in the store. KeyboardInterrupt passes through, after the workers have stopped.
+    """
+    from harness.executors import EXECUTORS  # here, because Ray takes seconds to import
+
+    plan = prepared.plan
+    for cell in prepared.cells.values():
+        prepare_cell(store, cell)
+    write_plan(store.root, plan)
+    todo = missing(store, plan.ids)
+    for cell_id in todo:
+        store.forget_failure(cell_id)
+    where = Where(store.root, data_root, prepared.teacher_path.resolve(), device, max(1, int(cpus_per_trial)))
+    epochs = {cell_id: cell.config.schedule.epochs for cell_id, cell in prepared.cells.items()}
+    view = ProgressView(plan, todo, epochs=epochs, store=store, console=console, each_epoch=each_epoch)
+    watch = Watch(plan, view=view, open_mirror=lambda: Mirror(tracking_uri or default_uri(store), store))
+    with watch:
+        if todo:
+            EXECUTORS[executor](todo, where, cpus_per_trial, gpus_per_trial)
+    if watch.mirror_error:
+        console.print(
+            f"[yellow]MLflow was not written: {watch.mirror_error}[/yellow]\n"
+            f"The results are safe in {store.root}; the same command mirrors them once MLflow can be reached."
+        )

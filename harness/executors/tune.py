@@ -1,0 +1,81 @@
+"""Ray Tune as the executor: a fresh Tuner over the missing cells, with actors that are reused from cell to cell.
+
+Ray's own experiment state is thrown away. The store is what a later invocation goes by.
+"""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+from harness.cells import record_failure, run_cell
+from harness.inputs import Where
+from harness.store import CellBusyError, Store
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # five files a trial that say what the store says
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: it stops at once, and the store knows what is done
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+def run_ray(ids: Sequence[str], where: Where, cpus_per_trial: float, gpus_per_trial: float) -> None:
+    """Run the cells as trials of one Tuner, first in first out, as many at a time as the resources allow.
+
+    Uses the Ray instance that this process has, or starts one and stops it afterwards.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    started = not ray.is_initialized()
+    if started:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        _fit(ids, where, cpus_per_trial, gpus_per_trial)
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _fit(ids: Sequence[str], where: Where, cpus_per_trial: float, gpus_per_trial: float) -> None:
+    from ray import tune
+
+    trainable = tune.with_resources(
+        tune.with_parameters(_trial, where=where), {"cpu": cpus_per_trial, "gpu": gpus_per_trial}
+    )
+    with tempfile.TemporaryDirectory(prefix="dfkd-ray-") as scratch:
+        tuner = tune.Tuner(
+            trainable,
+            param_space={"cell": tune.grid_search(list(ids))},
+            tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=_trial_name),
+            run_config=tune.RunConfig(name="cells", storage_path=scratch, verbose=0),
+        )
+        results = tuner.fit()
+    store = Store(where.store)
+    errors = {result.config["cell"]: result.error for result in results if result.error and result.config}
+    for cell_id in ids:
+        # A worker that was killed, by the system for want of memory say, had no time to record anything.
+        if store.read(cell_id).status == "todo" and not store.is_running(cell_id):
+            error = errors.get(cell_id)
+            summary = f"The worker process ended without a word: {str(error).strip().splitlines()[-1] if error else 'no error'}"
+            record_failure(store, cell_id, error=summary, trace=str(error))
+
+
+def _trial_name(trial: Any) -> str:
+    return str(trial.config["cell"])
+
+
+def _trial(config: dict[str, Any], *, where: Where) -> None:
+    """One trial: one cell. Tune is told each epoch's metrics; the store has them already."""
+    from ray import tune
+
+    try:
+        run_cell(config["cell"], where, report=lambda record: tune.report(dict(record)))
+    except CellBusyError:
+        return  # another process is running this very cell; its result will be in the store
+
+

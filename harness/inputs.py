@@ -1,0 +1,83 @@
+"""What every cell of a plan needs besides its configuration: test images and a teacher, checked before anything runs."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dfkd.config import DataConfig, RunConfig
+from dfkd.data import ImageSet
+from dfkd.errors import ConfigError
+from dfkd.evaluation import load_test_images
+from dfkd.overrides import flatten
+from dfkd.teacher import Teacher, load_teacher
+from harness.plan import digest
+from harness.store import Store
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where cells run: nothing in here can change a result's identity. Travels to the workers."""
+
+    store: Path
+    data_root: Path | None
+    teacher: Path
+    device: str
+    threads: int
+
+
+def pick_device(name: str) -> str:
+    """Return ``cuda`` or ``cpu`` for ``auto``, or ``name`` itself if there is such a device here.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"`--device` must be auto or a device of this machine, but {name!r} is not: {reason}") from None
+    return name
+
+
+def teacher_name(config: RunConfig) -> str:
+    """Return the readable name under which a recipe's teacher is stored: data, size, architecture, seed and a hash."""
+    recipe = {k: v for k, v in flatten(config).items() if k.startswith(("data.", "teacher."))}
+    classes = config.data.classes if len(config.data.classes) <= 12 else "list"
+    parts = (config.data.dataset, classes.replace(":", "").replace(",", "_"), f"{config.data.image_size}px")
+    return "-".join((*parts, config.teacher.architecture, f"s{config.teacher.seed}", digest(recipe)[:8]))
+
+
+def teacher_command(config: RunConfig, settings: Mapping[str, Any], *, store: Path, data_root: Path | None) -> str:
+    """Return the command line that trains the teacher that ``config`` asks for."""
+    sets = [
+        f"--set {shlex.quote(f'{key}={value}')}"
+        for key, value in settings.items()
+        if key.startswith(("data.", "teacher.", "compute.")) and key != "data.dataset"
+    ]
+    root = [f"--data-root {shlex.quote(str(data_root))}"] if data_root else []
+    return " ".join(["dfkd teacher", config.data.dataset, *root, *sets, f"--store {shlex.quote(str(store))}"])
+
+
+@lru_cache(maxsize=4)
+def _cached_test_images(config: DataConfig, root: Path | None, cache: Path, device: str) -> ImageSet:
+    return load_test_images(config, root=root, cache=cache).to(torch.device(device))
+
+
+@lru_cache(maxsize=4)
+def _cached_teacher(config: RunConfig, path: Path, written: int, classes: int) -> Teacher:
+    return load_teacher(config, path, classes=classes, way_out="Train it again with `dfkd teacher`.")
+
+
+def worker_inputs(config: RunConfig, where: Where) -> tuple[Teacher, ImageSet]:
+    """Return teacher and test images, on the device, loaded once in a process however many cells it runs."""
+    test = _cached_test_images(config.data, where.data_root, Store(where.store).cache, where.device)
+    shared = RunConfig(data=config.data, teacher=config.teacher)  # so that cells of other losses share the teacher
+    teacher = _cached_teacher(shared, where.teacher, where.teacher.stat().st_mtime_ns, len(test.class_names))
+    return teacher, test

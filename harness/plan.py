@@ -1,0 +1,182 @@
+"""From a grid, a data set, a budget and seeds to cells with an identity."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import search_spaces
+from dfkd import NUMERICS
+from dfkd.config import RunConfig
+from dfkd.errors import ConfigError
+from dfkd.overrides import canonical, check_key, flatten, parse_scalar, with_overrides
+from harness.records import Plan, PlannedCell
+from search_spaces import Grid
+
+
+DEFAULT_BUDGET = "paper"
+"""Of data sets that name no other."""
+
+
+def digest(content: Any) -> str:
+    """Return 16 hexadecimal digits of a hash of JSON content, independent of the order of keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """Return the overrides of ``--set KEY=VALUE`` options; raise ConfigError for a malformed or repeated one."""
+    overrides: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"`--set` must be given KEY=VALUE, but got {setting!r}.")
+        value = parse_scalar(key, text)
+        if overrides.get(key, value) != value:
+            raise ConfigError(f"`--set {key}` must be given once, but it is given as {overrides[key]} and {value}.")
+        overrides[key] = value
+    return overrides
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Return the seeds of ``0,1,2``; raise ConfigError for a malformed or repeated one."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts) or len({int(part) for part in parts}) < len(parts):
+        raise ConfigError(f"`--seeds` must be distinct whole numbers joined by commas, such as 0,1,2, but it is {text!r}.")
+    return tuple(int(part) for part in parts)
+
+
+def _apply(config: RunConfig, overrides: Mapping[str, Any], *, path: Path) -> RunConfig:
+    """Return the overridden configuration; a ConfigError names the file and the line."""
+    try:
+        return with_overrides(config, overrides)
+    except ConfigError as error:
+        wrong = next((key for key in overrides if f"`{key}`" in str(error)), None)
+        line = search_spaces.line_of(path, wrong) if wrong else None
+        raise ConfigError(f"{path}{f', line {line}' if line else ''}: {error}") from None
+
+
+def base_config(dataset: str, *, budget: str | None, settings: Mapping[str, Any]) -> RunConfig:
+    """Return the default configuration with a data set's settings, then a budget's, then ``settings`` on top.
+
+    Raises:
+        ConfigError: an unknown key or data set, a value of another type, or a broken rule.
+        SpaceError: an unknown budget, or a malformed file.
+    """
+    if settings.get("data.dataset", dataset) != dataset:
+        raise ConfigError(
+            f"`--set data.dataset` must agree with the data set asked for, but it is {settings['data.dataset']!r} and "
+            f"the data set is {dataset!r}. Leave it out."
+        )
+    preset = search_spaces.load_dataset(dataset)
+    config = _apply(RunConfig(), {"data.dataset": dataset, **preset.overrides}, path=preset.path)
+    if budget is not None:
+        chosen = search_spaces.load_budget(budget)
+        _refuse_shared_keys(chosen.overrides, chosen.path, "the runs of a budget")
+        config = _apply(config, chosen.overrides, path=chosen.path)
+    return with_overrides(config, settings)
+
+
+def _refuse_shared_keys(overrides: Mapping[str, Any], path: Path, whose: str) -> None:
+    """Raise ConfigError if a file sets what teacher, cells and tables must agree on."""
+    for key in overrides:
+        if key == "seed" or key.startswith(("data.", "teacher.")):
+            raise ConfigError(
+                f"{path}, line {search_spaces.line_of(path, key)}: {whose} must share teacher, data and seeds, but "
+                f"`{key}` is set. Give it with `--set` or `--seeds`."
+            )
+
+
+@dataclass(frozen=True)
+class Request:
+    """A grid's rows with their configurations, before it is known which teacher and which images."""
+
+    grid: Grid
+    dataset: str
+    budget: str
+    seeds: tuple[int, ...]
+    settings: Mapping[str, Any]
+    base: RunConfig
+    rows: Mapping[str, RunConfig]
+
+    def key(self, teacher_hash: str | None) -> str:
+        """Return the hash under which the plan is stored; ``teacher_hash`` only if the teacher was named by a path."""
+        rows = [[name, canonical(config)] for name, config in self.rows.items()]
+        recipe = {key: value for key, value in flatten(self.base).items() if key.startswith("teacher.")}
+        return digest([self.grid.name, self.grid.reference, rows, list(self.seeds), recipe, teacher_hash, NUMERICS])
+
+
+def expand(
+    loaded: Grid, *, dataset: str, budget: str | None, seeds: tuple[int, ...], settings: Mapping[str, Any]
+) -> Request:
+    """Return the grid expanded over its rows: a row's own overrides win over ``settings``, and those over the rest.
+
+    Without a ``budget`` it is the data set's own.
+
+    Raises:
+        ConfigError: an unknown key, a value of another type, a broken rule, or a setting that every row overrides.
+        SpaceError: an unknown budget, or a malformed file.
+    """
+    for key in settings:
+        check_key(key)
+        if all(key in row.overrides for row in loaded.rows):
+            raise ConfigError(f"`--set {key}` must have an effect, but every row of {loaded.path} sets it. Edit a copy of the file.")
+    if "seed" in settings:
+        raise ConfigError(f"The seeds of a grid must be given with `--seeds`, but `--set seed={settings['seed']}` was given.")
+    for overrides in (loaded.base, *(row.overrides for row in loaded.rows)):
+        _refuse_shared_keys(overrides, loaded.path, "the rows of a grid")
+    budget = budget or search_spaces.load_dataset(dataset).budget or DEFAULT_BUDGET
+    base = base_config(dataset, budget=budget, settings={})
+    base = _apply(base, loaded.base, path=loaded.path)
+    base = with_overrides(base, settings)
+    rows = {row.name: _apply(base, row.overrides, path=loaded.path) for row in loaded.rows}
+    return Request(loaded, dataset, Path(budget).stem, seeds, dict(settings), base, rows)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One configuration with one seed, and everything that its result depends on."""
+
+    config: RunConfig
+    teacher_hash: str
+    test_fingerprint: str
+
+    @property
+    def id(self) -> str:
+        """Return the identity: equal for runs that must come out equal."""
+        return digest([canonical(self.config), self.teacher_hash, self.test_fingerprint, NUMERICS])
+
+    def record(self) -> dict[str, Any]:
+        """Return what config.json holds: the whole configuration, and what the identity is made from."""
+        return {
+            "id": self.id,
+            "config": flatten(self.config),
+            "canonical": canonical(self.config),
+            "teacher_hash": self.teacher_hash,
+            "test_fingerprint": self.test_fingerprint,
+            "numerics": NUMERICS,
+        }
+
+
+def make_plan(
+    request: Request, *, teacher_hash: str, named: bool, test_fingerprint: str, context: Mapping[str, Any]
+) -> tuple[Plan, dict[str, Cell]]:
+    """Return the plan and its distinct cells by identity; ``named`` if the teacher was given by its path."""
+    planned, cells = [], {}
+    for name, config in request.rows.items():
+        for seed in request.seeds:
+            cell = Cell(with_overrides(config, {"seed": seed}), teacher_hash, test_fingerprint)
+            planned.append(PlannedCell(cell.id, name, seed))
+            cells.setdefault(cell.id, cell)
+    plan = Plan(
+        key=request.key(teacher_hash if named else None),
+        grid=request.grid.name,
+        title=request.grid.title,
+        rows=tuple(request.rows),
+        reference=request.grid.reference,
+        seeds=request.seeds,
+        cells=tuple(planned),
+        context=context,
+    )
+    return plan, cells

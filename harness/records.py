@@ -1,0 +1,143 @@
+"""The record format of the run store, on the standard library alone: what the harness writes and reports read.
+
+    <store>/plans/<key>.json              a Plan: which cells a grid asked for, written before the first of them runs
+    <store>/cells/<id>/config.json        the resolved configuration and what the id was made from
+    <store>/cells/<id>/log.jsonl          one record per epoch
+    <store>/cells/<id>/state.pt           full training state, while the cell is unfinished
+    <store>/cells/<id>/result.json        written last: the cell is done
+    <store>/cells/<id>/failure.json       the last attempt ended in an error
+    <store>/cells/<id>/student.pt         the student's weights
+    <store>/cells/<id>/samples.png        synthesised images
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+"""Of the JSON files."""
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One row of a grid with one seed."""
+
+    id: str
+    """The cell's identity: equal ids are one run, in whatever grid they appear."""
+    row: str
+    """Name of the row."""
+    seed: int
+    """The run's seed."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a grid asked for."""
+
+    key: str
+    """Hash of the request: rows, seeds and settings."""
+    grid: str
+    """Name of the grid."""
+    title: str
+    """What the grid shows, for a caption."""
+    rows: tuple[str, ...]
+    """Names of the rows, in the grid's order."""
+    reference: str
+    """The row that differences are taken from."""
+    seeds: tuple[int, ...]
+    """Of every row."""
+    cells: tuple[PlannedCell, ...]
+    """Row by row, seeds innermost."""
+    context: Mapping[str, Any]
+    """What all cells share, for a caption: ``dataset``, ``classes`` (a number), ``image_size``, ``teacher``,
+    ``teacher_accuracy`` (a fraction), ``teacher_hash``, ``student``, ``budget``, ``epochs``, ``settings`` (``--set``)."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Return the distinct cells, in the order of first appearance."""
+        return tuple(dict.fromkeys(cell.id for cell in self.cells))
+
+
+@dataclass(frozen=True)
+class CellRecord:
+    """What the store holds of a cell."""
+
+    id: str
+    """The cell's identity."""
+    status: str
+    """``done``, ``failed`` or ``todo``."""
+    result: Mapping[str, Any] | None
+    """If done: ``last``, ``best_on_test``, ``best_epoch``, ``final_mean``, ``final_sd``, ``final_epochs`` (fractions),
+    ``seconds``, ``images_per_second``, ``environment``, ``finished`` (Unix time)."""
+    failure: Mapping[str, Any] | None
+    """If failed: ``error`` (one line) and ``traceback``."""
+    epochs_done: int
+    """Length of the log."""
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write ``content`` atomically: a crash leaves the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    with os.fdopen(handle, "w") as file:
+        json.dump(content, file, indent=1, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return a file that ``write_json`` wrote, or None if there is none."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+
+
+def write_plan(store: Path, plan: Plan) -> None:
+    """Store ``plan`` under its key."""
+    write_json(store / "plans" / f"{plan.key}.json", {"format": FORMAT, **asdict(plan)})
+
+
+def read_plan(path: Path) -> Plan | None:
+    """Return the plan in ``path``, or None if there is no such file."""
+    content = read_json(path)
+    if content is None:
+        return None
+    content.pop("format")
+    cells = tuple(PlannedCell(**cell) for cell in content.pop("cells"))
+    return Plan(**{**content, "rows": tuple(content["rows"]), "seeds": tuple(content["seeds"])}, cells=cells)
+
+
+def read_plans(store: Path) -> list[Plan]:
+    """Return every stored plan, by grid and key."""
+    plans = [plan for path in (store / "plans").glob("*.json") if (plan := read_plan(path))]
+    return sorted(plans, key=lambda plan: (plan.grid, plan.key))
+
+
+def read_log(cell: Path) -> list[dict[str, Any]]:
+    """Return the records of a cell's log; a last line that a crash cut short is left out."""
+    records = []
+    try:
+        lines = (cell / "log.jsonl").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    for i, line in enumerate(lines):
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            if i < len(lines) - 1:
+                raise
+    return records
+
+
+def read_cell(store: Path, cell_id: str) -> CellRecord:
+    """Return what the store holds of ``cell_id``; a cell it has never seen is ``todo``."""
+    folder = store / "cells" / cell_id
+    result, failure = read_json(folder / "result.json"), read_json(folder / "failure.json")
+    status = "done" if result else "failed" if failure else "todo"
+    return CellRecord(cell_id, status, result, None if result else failure, len(read_log(folder)))

@@ -1,0 +1,7 @@
+"""Tables from the run store."""
+
+from reports.frame import runs_frame
+from reports.render import FORMATS, render
+from reports.table import SELECTIONS, ablation_table
+
+__all__ = ["FORMATS", "SELECTIONS", "ablation_table", "render", "runs_frame"]

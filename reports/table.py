@@ -1,0 +1,54 @@
+"""The ablation table: numbers only, unrounded."""
+
+import pandas as pd
+
+from harness.records import Plan
+
+SELECTIONS: dict[str, str] = {
+    "last": "accuracy after the last epoch",
+    "final_mean": "mean accuracy over the final epochs of each run",
+    "best_on_test": "best epoch on the test split (oracle)",
+}
+"""Which of a run's accuracies a table shows: the frame's column, and the words for it in a caption."""
+
+
+def accuracy_by_seed(frame: pd.DataFrame, *, plan: Plan, selection: str) -> pd.DataFrame:
+    """Return the selected accuracies in percent: a line per planned seed, a column per planned row, NaN unless done.
+
+    Raises:
+        ValueError: an unknown selection, a run that the plan does not have, or a row with the same seed twice.
+    """
+    if selection not in SELECTIONS:
+        raise ValueError(f"The selection must be one of {list(SELECTIONS)}, but it is {selection!r}.")
+    strangers = set(zip(frame["row"], frame["seed"], strict=True)) - {(cell.row, cell.seed) for cell in plan.cells}
+    if strangers:
+        raise ValueError(
+            f"The frame must hold runs of the plan {plan.grid!r} alone, but it also holds (row, seed) in "
+            f"{sorted(strangers)}. Build it with runs_frame from the same plan."
+        )
+    percent = 100 * frame[selection].where(frame["status"] == "done")
+    # `pivot_table` would average a run that is there twice; `pivot` refuses it.
+    wide = frame.assign(percent=percent).pivot(index="seed", columns="row", values="percent")
+    return wide.reindex(index=list(plan.seeds), columns=list(plan.rows))
+
+
+def ablation_table(frame: pd.DataFrame, *, plan: Plan, selection: str = "last") -> pd.DataFrame:
+    """Return one line per planned row, in the plan's order, from the lines of ``runs_frame``.
+
+    Columns: ``accuracy``, the mean over the seeds that are done, in percent; ``sd`` over the same seeds, with n - 1
+    below, in percentage points; ``difference``, the mean over seeds of the row minus ``plan.reference`` with the same
+    seed, over the seeds where both are done, in percentage points; ``done``, as "done/planned". What cannot be
+    computed is NaN.
+
+    Raises:
+        ValueError: an unknown selection, a run that the plan does not have, or a row with the same seed twice.
+    """
+    accuracy = accuracy_by_seed(frame, plan=plan, selection=selection)
+    return pd.DataFrame(
+        {
+            "accuracy": accuracy.mean(),
+            "sd": accuracy.std(ddof=1),
+            "difference": accuracy.sub(accuracy[plan.reference], axis="index").mean(),
+            "done": accuracy.count().astype(str) + f"/{len(plan.seeds)}",
+        }
+    ).rename_axis("row")

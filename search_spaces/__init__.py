@@ -1,0 +1,11 @@
+"""Grids, budgets and data set settings as TOML files, and their loader."""
+
+from search_spaces.loader import Grid as Grid
+from search_spaces.loader import Preset as Preset
+from search_spaces.loader import Row as Row
+from search_spaces.loader import SpaceError as SpaceError
+from search_spaces.loader import available as available
+from search_spaces.loader import line_of as line_of
+from search_spaces.loader import load_budget as load_budget
+from search_spaces.loader import load_dataset as load_dataset
+from search_spaces.loader import load_grid as load_grid

@@ -1,0 +1,107 @@
+"""The attention generator (section 4.1, Table 6)."""
+
+import pytest
+import torch
+
+from dfkd.config import GeneratorConfig, SpatialAttentionConfig
+from dfkd.models.generator import AttentionGenerator, SpatialAttention
+
+
+def features(size, channels=16):
+    return torch.randn(2, channels, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def spatial(axis="channels", weight=0.05, channels=16, reduction=8):
+    return SpatialAttention(channels, weight=weight, reduction=reduction, softmax_axis=axis)
+
+
+def generator(weight=0.05, *, size=16, seed=0):
+    config = GeneratorConfig(noise_size=8, attention=SpatialAttentionConfig(weight=weight))
+    return AttentionGenerator(config, image_size=size, seed=seed)
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 7, 8, 14, 16, 28, 32, 56, 112])
+def test_attention_keeps_the_shape_at_every_size(size):
+    assert spatial()(features(size)).shape == (2, 16, size, size)
+
+
+def test_unpooling_puts_each_value_back_where_pooling_found_it():
+    attention, seen = spatial(), {}
+    for name in ("pool", "unpool"):
+        attention.get_submodule(name).register_forward_hook(
+            lambda module, args, output, name=name: seen.update({name: (args, output)})
+        )
+    attention(features(8))
+    (encoded,), (pooled, found) = seen["pool"]
+    (values, indices), unpooled = seen["unpool"]
+    assert torch.equal(indices, found)
+    assert torch.equal(encoded.flatten(2).gather(2, found.flatten(2)), pooled.flatten(2))
+    assert torch.equal(unpooled.flatten(2).gather(2, indices.flatten(2)), values.flatten(2))
+    torch.testing.assert_close(unpooled.sum(), values.sum())  # and zero everywhere else: ReLU leaves nothing negative
+
+
+@pytest.mark.parametrize(("axis", "dims"), [("channels", 1), ("positions", (2, 3))])
+def test_softmax_sums_to_one_over_the_named_axis(axis, dims):
+    attention = spatial(axis).attention(features(8))
+    total = attention.sum(dim=dims)
+    assert (attention > 0).all()
+    torch.testing.assert_close(total, torch.ones_like(total))
+
+
+@pytest.mark.parametrize("weight", [0.05, 2.0])
+def test_output_is_the_features_plus_lambda_times_the_attended_features(weight):
+    module, x = spatial(weight=weight), features(8)
+    torch.testing.assert_close(module(x), x + weight * module.attention(x) * x)
+
+
+def test_attention_has_the_convolutions_of_table_6():
+    # C = 64, r = 8, c = 8: 1x1 C-c, 3x3 c-2c, 3x3 2c-4c, 3x3 4c-2c, 3x3 2c-c, 1x1 c-C; the 1x1 ones have a bias,
+    # the 3x3 ones a batch norm of two parameters a channel.
+    c = 8
+    expected = (64 * c + c) + 9 * (2 + 8 + 8 + 2) * c * c + 2 * (2 + 4 + 2 + 1) * c + (c * 64 + 64)
+    assert sum(p.numel() for p in spatial(channels=64).parameters()) == expected
+
+
+def test_without_weight_no_attention_exists_and_the_rest_starts_alike():
+    without, with_it = generator(0.0), generator(0.05)
+    assert not any(isinstance(module, SpatialAttention) for module in without.modules())
+    assert sum(isinstance(module, SpatialAttention) for module in with_it.modules()) == 4
+    theirs = with_it.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in without.state_dict().items())
+    assert any(name.startswith("attend.") for name in theirs.keys() - without.state_dict().keys())
+
+
+@pytest.mark.parametrize("size", [16, 32, 48, 64, 224])
+def test_images_have_the_asked_size_and_lie_in_the_range_of_tanh(size):
+    with torch.no_grad():
+        images = generator(size=size)(10 * torch.randn(2, 8))
+    assert images.shape == (2, 3, size, size)
+    assert images.abs().max() <= 1
+
+
+def test_a_batch_of_another_noise_size_is_an_error():
+    with pytest.raises(RuntimeError):
+        generator()(torch.randn(2, 9))
+
+
+def test_deconvolutions_have_spectral_norm_one():
+    network = generator()
+    with torch.no_grad():
+        for _ in range(40):  # each pass in training mode takes one step of the power iteration
+            network(torch.randn(2, 8))
+    for deconvolution in network.upsample:
+        # Of the matrix (out, in * 9): a transposed convolution's second axis is its output.
+        matrix = deconvolution.weight.detach().transpose(0, 1).flatten(1)
+        assert torch.linalg.matrix_norm(matrix @ matrix.T, ord=2) == pytest.approx(1.0, abs=0.1)
+
+
+def test_every_parameter_is_reached_by_a_gradient():
+    network = generator()
+    # Under spectral normalisation a weight's scale does not matter, but its direction does.
+    (network(torch.randn(4, 8)) * torch.randn(4, 3, 16, 16)).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_other_seeds_start_elsewhere():
+    assert torch.equal(generator(seed=0).project.weight, generator(seed=0).project.weight)
+    assert not torch.equal(generator(seed=0).project.weight, generator(seed=1).project.weight)

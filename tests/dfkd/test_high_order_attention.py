@@ -1,0 +1,158 @@
+"""Mixed high-order attention (section 4.2) and the modules beside the student."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from dfkd.errors import ConfigError
+from dfkd.models import build_classifier
+from dfkd.models.auxiliary import HighOrderAttention, build_auxiliary
+from dfkd.models.taps import Features, tap_features
+
+
+def maps(seed=0, channels=8):
+    return torch.randn(2, channels, 3, 3, generator=torch.Generator().manual_seed(seed))
+
+
+def size(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_three_orders_of_512_channels_have_589824_parameters():
+    # (1 + 2 + 3 projections down and 3 up) of 512 * 128.
+    assert size(HighOrderAttention(512, orders=(1, 2, 3), reduction=4)) == 589_824
+
+
+@pytest.mark.parametrize("highest", [1, 2, 4])
+@pytest.mark.parametrize("reduction", [1, 2, 8])
+def test_orders_1_to_r_have_the_documented_number_of_parameters(highest, reduction):
+    attention = HighOrderAttention(16, orders=range(1, highest + 1), reduction=reduction)
+    assert size(attention) == (highest * (highest + 1) // 2 + highest) * 16**2 // reduction
+
+
+def test_a_subset_of_the_orders_has_their_routes_alone():
+    # Orders 1 and 3: 4 projections down and 2 up, of 8 * 2 each.
+    attention = HighOrderAttention(8, orders=(1, 3), reduction=4)
+    assert size(attention) == 6 * 8 * 2
+    assert attention(maps()).shape == (2, 8, 3, 3)
+
+
+@given(st.integers(0, 99), st.permutations([1, 2, 3, 4]))
+def test_a_route_is_homogeneous_of_its_order_below_the_sigmoid(seed, orders):
+    attention, x = HighOrderAttention(8, orders=orders, reduction=2), maps(seed)
+    for route, order in enumerate(orders):
+        torch.testing.assert_close(attention.scores(2 * x, route), 2**order * attention.scores(x, route))
+
+
+def test_first_order_scores_are_two_convolutions_with_a_relu_between():
+    attention, x = HighOrderAttention(8, orders=(1,), reduction=4), maps()
+    down, up = attention.factors[0][0].weight[..., 0, 0], attention.raise_channels[0].weight[..., 0, 0]
+    expected = torch.einsum("oc,bchw->bohw", up, torch.einsum("oc,bchw->bohw", down, x).relu())
+    torch.testing.assert_close(attention.scores(x, 0), expected)
+
+
+@given(st.integers(0, 99))
+def test_attention_lies_in_the_open_unit_interval_and_shrinks_the_features(seed):
+    attention, x = HighOrderAttention(8, orders=(1, 2, 3), reduction=2), maps(seed)
+    gate = attention.attention(x)
+    assert ((gate > 0) & (gate < 1)).all()
+    torch.testing.assert_close(attention(x), gate * x)
+
+
+def test_attention_is_the_mean_over_the_orders():
+    attention = HighOrderAttention(8, orders=(1, 2), reduction=2)
+    for conv, weight in zip(attention.raise_channels, (0.0, 1e3), strict=True):
+        nn.init.constant_(conv.weight, weight)
+    for factor in attention.factors[1]:
+        nn.init.constant_(factor.weight, 1.0)
+    # Order 1 scores 0: sigmoid 1/2. Order 2 scores far above 0: sigmoid 1. The mean is 3/4.
+    torch.testing.assert_close(attention.attention(torch.ones(1, 8, 1, 1)), torch.full((1, 8, 1, 1), 0.75))
+
+
+def test_a_reduction_that_does_not_divide_the_channels_is_refused():
+    with pytest.raises(ValueError, match="`reduction` must divide `channels`, but got channels=6, reduction=4"):
+        HighOrderAttention(6, orders=(1,), reduction=4)
+
+
+def pair(config, teacher="resnet8", student="resnet8"):
+    return tuple(
+        build_classifier(name, classes=3, image_size=16, seed=0, role=role)
+        for name, role in ((teacher, "teacher"), (student, "student"))
+    )
+
+
+def built(config, *names):
+    teacher, student = pair(config, *names)
+    return build_auxiliary(config, teacher=teacher, student=student)
+
+
+def test_only_terms_that_are_switched_on_have_modules(tiny):
+    for mhad in (0.0, 1.0):
+        for sfcl in (0.0, 1.0):
+            config = tiny({"student_loss.mhad.weight": mhad, "student_loss.sfcl.weight": sfcl})
+            assert set(built(config)) == {n for n, w in (("mhad", mhad), ("sfcl", sfcl)) if w}
+
+
+@pytest.mark.parametrize("name", ["mhad", "sfcl"])
+def test_a_terms_initial_weights_do_not_depend_on_the_other_term(tiny, name):
+    other = {"mhad": "sfcl", "sfcl": "mhad"}[name]
+    alone, both = built(tiny({f"student_loss.{other}.weight": 0.0}))[name], built(tiny())[name]
+    for a, b in zip(alone.parameters(), both.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(("training", "trained"), [("frozen", False), ("shared", True)])
+def test_attention_is_trained_only_if_shared_and_adapters_always(tiny, training, trained):
+    mhad = built(tiny({"student_loss.mhad.attention": training}))["mhad"]
+    assert all(p.requires_grad == trained for p in mhad.attentions.parameters())
+    assert all(p.requires_grad for p in mhad.adapters.parameters())
+
+
+@pytest.mark.parametrize(("training", "reached"), [("frozen", False), ("shared", True)])
+def test_a_gradient_reaches_the_attention_only_if_shared(tiny, training, reached):
+    config = tiny({"student_loss.mhad.attention": training, "student_loss.sfcl.weight": 0.0})
+    mhad, images = built(config)["mhad"], torch.randn(4, 3, 16, 16)
+    teacher, student = pair(config)
+    with tap_features(student, enabled=True) as seen:
+        student.network(images)
+    with tap_features(teacher, enabled=True) as wanted, torch.no_grad():
+        teacher.network(images)
+    mhad(wanted, seen).backward()
+    assert all((p.grad is not None and bool(p.grad.any())) == reached for p in mhad.attentions.parameters())
+    assert all(p.grad.any() for p in mhad.adapters.parameters())
+    assert all(p.grad is None for p in teacher.network.parameters())
+
+
+def test_mhad_vanishes_when_the_adapted_maps_are_the_teachers(tiny):
+    mhad = built(tiny())["mhad"]
+    for adapter in mhad.adapters:
+        nn.init.dirac_(adapter.weight)
+        nn.init.zeros_(adapter.bias)
+    stages = [maps(channels=c) for c in (16, 32, 64)]
+    assert mhad(Features(stages), Features(stages)) == 0
+
+
+def test_adapters_lead_from_the_students_channels_to_the_teachers(tiny):
+    modules = built(tiny(), "resnet18", "resnet10_half")
+    assert [(a.in_channels, a.out_channels) for a in modules["mhad"].adapters] == [
+        (32, 64),
+        (64, 128),
+        (128, 256),
+        (256, 512),
+    ]
+    assert (modules["sfcl"].adapter.in_features, modules["sfcl"].adapter.out_features) == (256, 512)
+
+
+def test_sfcl_needs_no_adapter_between_features_of_one_length(tiny):
+    assert isinstance(built(tiny())["sfcl"].adapter, nn.Identity)
+
+
+def test_mhad_refuses_networks_of_unlike_depth_and_sfcl_does_not(tiny):
+    rule = r"same number of stages, but\s+resnet8 has 3 and resnet18 4.*student_loss.mhad.weight=0"
+    config = tiny({"student.architecture": "resnet18"})
+    with pytest.raises(ConfigError, match=rule):
+        built(config, "resnet8", "resnet18")
+    without = tiny({"student.architecture": "resnet18", "student_loss.mhad.weight": 0.0})
+    assert set(built(without, "resnet8", "resnet18")) == {"sfcl"}

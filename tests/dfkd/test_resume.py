@@ -1,0 +1,174 @@
+"""The state of a run: a resumed run equals one that never stopped."""
+
+import pytest
+import torch
+
+import dfkd.distill
+import dfkd.state
+from dfkd.distill import TIMINGS, distill
+from dfkd.errors import CheckpointError
+from dfkd.state import sample_grid, student_weights
+from dfkd.teacher import Teacher
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def start(tiny, teacher, digits):
+    """Return ``start(path, overrides)``: the records of a tiny run, one by one."""
+    return lambda path, overrides={}: distill(
+        tiny(overrides), teacher=teacher, test=digits[1], device=CPU, state_path=path
+    )
+
+
+def read(path):
+    return torch.load(path, weights_only=True)
+
+
+def same(one, other):
+    """Return whether two nested states are equal to the bit."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other) and one.dtype == other.dtype
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return type(one) is type(other) and one == other
+
+
+def numbers(records):
+    return [{k: v for k, v in r.items() if k not in TIMINGS} for r in records]
+
+
+VARIANTS = {
+    "float32": {},
+    "bfloat16": {"compute.precision": "bfloat16"},
+    "shared-channels-last": {"student_loss.mhad.attention": "shared", "compute.channels_last": True},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("stop", [1, 2])
+def test_a_run_that_stopped_after_an_epoch_ends_as_if_it_had_not(start, tmp_path, stop, variant):
+    whole = list(start(tmp_path / "whole.pt", VARIANTS[variant]))
+    first = start(tmp_path / "parts.pt", VARIANTS[variant])
+    records = [next(first) for _ in range(stop)]
+    first.close()
+    resumed = list(start(tmp_path / "parts.pt", VARIANTS[variant]))
+    assert resumed[:stop] == records  # those of the epochs done are yielded again
+    assert numbers(resumed) == numbers(whole)
+    one, other = read(tmp_path / "whole.pt"), read(tmp_path / "parts.pt")
+    assert numbers(one.pop("history")) == numbers(other.pop("history"))
+    assert same(one, other)
+    assert {"student", "generator", "auxiliary", "student_optimizer", "generator_optimizer", "noise"} <= one.keys()
+
+
+def test_a_run_that_died_within_an_epoch_does_that_epoch_again(start, tmp_path, monkeypatch):
+    two = {"schedule.iterations_per_epoch": 2, "schedule.epochs": 2}
+    whole, steps, step = list(start(None, two)), [], dfkd.distill.student_step
+
+    def dies(*args):
+        steps.append(None)
+        if len(steps) == 4:  # the last of the two of epoch 2
+            raise KeyboardInterrupt
+        return step(*args)
+
+    monkeypatch.setattr(dfkd.distill, "student_step", dies)
+    with pytest.raises(KeyboardInterrupt):
+        list(start(tmp_path / "x.pt", two))
+    assert len(read(tmp_path / "x.pt")["history"]) == 1
+    assert numbers(start(tmp_path / "x.pt", two)) == numbers(whole)
+
+
+def test_the_state_is_on_disk_before_its_record_is_yielded(start, tmp_path):
+    for done, record in enumerate(start(tmp_path / "x.pt"), 1):
+        assert read(tmp_path / "x.pt")["history"][-1] == record
+        assert len(read(tmp_path / "x.pt")["history"]) == done
+    assert [path.name for path in tmp_path.iterdir()] == ["x.pt"]
+
+
+def test_writing_the_state_changes_no_number(start, tmp_path):
+    assert numbers(start(None)) == numbers(start(tmp_path / "x.pt"))
+
+
+def test_a_finished_run_is_read_and_not_run_again(start, tmp_path, monkeypatch):
+    first = list(start(tmp_path / "x.pt"))
+    monkeypatch.setattr(dfkd.distill, "_train_epoch", lambda *args: pytest.fail("trained"))
+    assert list(start(tmp_path / "x.pt")) == first
+
+
+def test_a_caller_that_changes_a_record_does_not_change_the_state(start, tmp_path):
+    for record in start(tmp_path / "x.pt"):
+        record.clear()
+    assert [record["epoch"] for record in read(tmp_path / "x.pt")["history"]] == [1, 2, 3]
+
+
+@pytest.fixture
+def state(start, tmp_path):
+    """Return the path of the state of a run after its first epoch."""
+    next(start(tmp_path / "x.pt"))
+    return tmp_path / "x.pt"
+
+
+@pytest.mark.parametrize("overrides", [{"seed": 1}, {"student_loss.sfcl.weight": 1.0}, {"schedule.epochs": 4}])
+def test_a_state_of_another_configuration_is_refused(start, state, overrides):
+    before = state.read_bytes()
+    with pytest.raises(
+        CheckpointError, match=r"must belong to its configuration, .*Delete the file to start this run anew"
+    ):
+        next(start(state, overrides))
+    assert state.read_bytes() == before
+
+
+def test_a_state_of_another_teacher_is_refused(tiny, teacher, digits, state):
+    other = Teacher(teacher.classifier, "another hash", teacher.test_accuracy, teacher.class_names)
+    with pytest.raises(CheckpointError, match="another hash"):
+        next(distill(tiny(), teacher=other, test=digits[1], device=CPU, state_path=state))
+
+
+def test_a_state_of_other_numerics_is_refused(start, state, monkeypatch):
+    monkeypatch.setattr(dfkd.state, "NUMERICS", -1)
+    with pytest.raises(CheckpointError, match="'numerics': -1"):
+        next(start(state))
+
+
+def test_the_teachers_recipe_is_no_part_of_a_states_identity(start, state):
+    assert next(start(state, {"teacher.epochs": 7}))["epoch"] == 1
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
+def test_a_truncated_state_is_refused(start, state, share):
+    content = state.read_bytes()
+    state.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(CheckpointError, match=r"run's state must be a whole checkpoint, but .*Delete the file"):
+        next(start(state))
+
+
+def test_a_checkpoint_that_is_no_state_is_refused(start, tiny, teacher_path):
+    with pytest.raises(CheckpointError, match="run's state"):
+        next(start(teacher_path))
+    with pytest.raises(CheckpointError, match="run's state"):
+        student_weights(teacher_path)
+    with pytest.raises(CheckpointError, match="run's state"):
+        sample_grid(teacher_path, tiny())
+
+
+def test_the_students_weights_can_be_taken_out(state):
+    weights = student_weights(state)
+    assert weights.keys() == read(state)["student"].keys()
+    assert weights["head.weight"].shape == (3, 64)
+
+
+def test_samples_are_one_picture_of_bytes(tiny, state):
+    picture = sample_grid(state, tiny(), count=5, columns=3)
+    # Two rows of three 16-pixel images with 2 pixels of padding around and between them: 2 * 18 + 2 by 3 * 18 + 2.
+    assert picture.shape == (3, 38, 56)
+    assert picture.dtype == torch.uint8
+    assert (picture[:, :2] == 255).all()
+    assert torch.equal(picture, sample_grid(state, tiny(), count=5, columns=3))
+    assert sample_grid(state, tiny()).shape == (3, 146, 146)
+
+
+def test_samples_come_from_the_states_generator(tiny, start, state, tmp_path):
+    list(start(tmp_path / "end.pt"))
+    assert not torch.equal(sample_grid(state, tiny(), count=4), sample_grid(tmp_path / "end.pt", tiny(), count=4))
