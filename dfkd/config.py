@@ -28,6 +28,8 @@ def _require_positive(name: str, value: float) -> None:
     _require(math.isfinite(value) and value > 0, "a finite number > 0", name, value)
 
 
+_TWO_IMAGES = "an integer >= 2 (batch norm needs two images)"
+
 DATASETS = ("cub200", "digits")
 """Names of the data sets; ``dfkd.data.DATASETS`` says what they are."""
 
@@ -68,11 +70,14 @@ def parse_classes(text: str) -> int | tuple[str, ...] | None:
         return None
     if text.startswith("first:"):
         number = text.removeprefix("first:")
-        _require(number.isdecimal() and int(number) >= 2, rule, "data.classes", text)
+        _require(number.isdecimal() and int(number) >= 2 and number[0] != "0", rule, "data.classes", text)
         return int(number)
-    items = tuple(item.strip() for item in text.split(","))
+    items = tuple(text.split(","))
     hint = f" (`first:{text}` takes the first {text})" if text.isdecimal() else ""
     _require(len(items) >= 2 and all(items), rule + hint, "data.classes", text)
+    _require(
+        all(item == item.strip() for item in items), "a list without blanks around the commas", "data.classes", text
+    )
     _require(len(set(items)) == len(items), "a list without repetition", "data.classes", text)
     return items
 
@@ -100,8 +105,9 @@ class TeacherConfig:
 
     def __post_init__(self) -> None:
         _require_choice("teacher.architecture", self.architecture, ARCHITECTURES)
-        for name in ("epochs", "batch_size", "learning_rate"):
+        for name in ("epochs", "learning_rate"):
             _require_positive(f"teacher.{name}", getattr(self, name))
+        _require(self.batch_size >= 2, _TWO_IMAGES, "teacher.batch_size", self.batch_size)
         _require_weight("teacher.weight_decay", self.weight_decay)
         _require(0 <= self.label_smoothing < 1, "in [0, 1)", "teacher.label_smoothing", self.label_smoothing)
         _require(self.crop_padding >= 0, "an integer >= 0", "teacher.crop_padding", self.crop_padding)
@@ -127,6 +133,7 @@ class StudentConfig:
         _require_weight("student.weight_decay", self.weight_decay)
 
 
+GENERATOR_SCHEDULES = ("cosine", "constant")
 SOFTMAX_AXES = ("channels", "positions")
 
 
@@ -159,7 +166,10 @@ class GeneratorConfig:
     noise_size: int = 256
     """Length of the Gaussian noise vector z. Not stated in the paper."""
     learning_rate: float = 1e-3
-    """Of Adam, constant."""
+    """Of Adam, at the first step."""
+    schedule: str = "cosine"
+    """``cosine``: the learning rate falls to zero along half a cosine, as the student's does; or ``constant``. The
+    paper names a schedule for the student alone."""
     beta1: float = 0.5
     """Of Adam."""
     beta2: float = 0.99
@@ -170,6 +180,7 @@ class GeneratorConfig:
     def __post_init__(self) -> None:
         _require_positive("generator.noise_size", self.noise_size)
         _require_positive("generator.learning_rate", self.learning_rate)
+        _require_choice("generator.schedule", self.schedule, GENERATOR_SCHEDULES)
         _require(0 <= self.beta1 < 1, "in [0, 1)", "generator.beta1", self.beta1)
         _require(0 <= self.beta2 < 1, "in [0, 1)", "generator.beta2", self.beta2)
 
@@ -248,7 +259,9 @@ class MHADConfig:
     def __post_init__(self) -> None:
         _require_weight("student_loss.mhad.weight", self.weight)
         parse_orders(self.orders)
-        _require(self.reduction in (1, 2, 4, 8, 16), "one of 1, 2, 4, 8, 16", "student_loss.mhad.reduction", self.reduction)
+        _require(
+            self.reduction in (1, 2, 4, 8, 16), "one of 1, 2, 4, 8, 16", "student_loss.mhad.reduction", self.reduction
+        )
         _require_choice("student_loss.mhad.attention", self.attention, ATTENTION_TRAINING)
 
 
@@ -256,7 +269,7 @@ def parse_orders(text: str) -> tuple[int, ...]:
     """Return the orders in ``1+2+3``, ascending. Orders are 1 to 6, each at most once."""
     parts = text.split("+")
     _require(
-        all(part.isdecimal() and 1 <= int(part) <= 6 for part in parts) and parts == sorted(set(parts)),
+        all(part in ("1", "2", "3", "4", "5", "6") for part in parts) and parts == sorted(set(parts)),
         "ascending orders from 1 to 6 joined by `+`, such as `1+2+3` (the paper's R = 3)",
         "student_loss.mhad.orders",
         text,
@@ -321,7 +334,7 @@ class ScheduleConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "iterations_per_epoch", "generator_steps", "student_steps"):
             _require_positive(f"schedule.{name}", getattr(self, name))
-        _require(self.batch_size >= 2, "an integer >= 2 (batch norm needs two images)", "schedule.batch_size", self.batch_size)
+        _require(self.batch_size >= 2, _TWO_IMAGES, "schedule.batch_size", self.batch_size)
 
 
 PRECISIONS = ("float32", "bfloat16")

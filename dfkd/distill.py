@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from dfkd.teacher import Teacher
 
 Record = dict[str, float]
 """One epoch's metrics. Loss terms are means over the epoch's steps, before their weights, under the names of their
-configuration (``generator_loss.batch_norm``); a term of weight 0 has no entry. ``test_accuracy`` is a fraction; ``time``
-is the Unix time of the epoch's end, and ``images_per_second`` counts the images synthesised in its steps."""
+configuration (``generator_loss.batch_norm``); a term of weight 0 has no entry. ``test_accuracy`` is a fraction;
+``time`` is the Unix time of the epoch's end, and ``images_per_second`` counts the images synthesised in its steps."""
 
 TIMINGS = ("images_per_second", "seconds", "cpu_seconds", "time")
 """The entries of a record that differ when a run is repeated."""
@@ -39,8 +40,8 @@ def distill(
     """Train a student without real images; yield a record per epoch, from the first to the last.
 
     With a ``state_path`` the full state is written there before an epoch's record is yielded, and a later call with the
-    same path goes on from it: it yields the records of the epochs already done, then trains the rest, to the same bits on
-    a CPU with the same number of threads as if it had never stopped. ``test`` is only measured on.
+    same path goes on from it: it yields the records of the epochs already done, then trains the rest, to the same bits
+    on a CPU with the same number of threads as if it had never stopped. ``test`` is only measured on.
 
     Raises:
         TrainingDivergedError: a loss became NaN or infinite.
@@ -50,7 +51,7 @@ def distill(
     history: list[Record] = []
     if state_path is not None and state_path.exists():
         history = load_state(state_path, config=config, teacher=teacher, learners=learners)
-        yield from history
+        yield from (dict(record) for record in history)
     test = test.to(device)
     for epoch in range(len(history) + 1, config.schedule.epochs + 1):
         record = _train_epoch(config, learners, epoch)
@@ -58,22 +59,22 @@ def distill(
         history.append(record)
         if state_path is not None:
             save_state(state_path, config=config, teacher=teacher, learners=learners, history=history)
-        yield record
+        yield dict(record)
 
 
 def _train_epoch(config: RunConfig, learners: Learners, epoch: int) -> Record:
     schedule = config.schedule
     start, cpu_start = time.perf_counter(), time.process_time()
-    totals: dict[str, Tensor] = {}
-    student_lr = learners.student_schedule.get_last_lr()[0]
+    totals: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=learners.device))
+    student_lr = float(learners.student_schedule.get_last_lr()[0])
     for _ in range(schedule.iterations_per_epoch):
         for steps, step in ((schedule.generator_steps, generator_step), (schedule.student_steps, student_step)):
             for _ in range(steps):
                 for name, value in step(config, learners).items():
                     # Summed on the device: nothing waits for a number before the epoch's end.
-                    totals[name] = totals.get(name, 0) + value / (steps * schedule.iterations_per_epoch)
-    record: Record = {"epoch": epoch, **{name: total.item() for name, total in totals.items()}}
-    wrong = {name: value for name, value in record.items() if not math.isfinite(value)}
+                    totals[name] = totals[name] + value / (steps * schedule.iterations_per_epoch)
+    terms: Record = {name: total.item() for name, total in totals.items()}
+    wrong = {name: value for name, value in terms.items() if not math.isfinite(value)}
     if wrong:
         raise TrainingDivergedError(
             f"In epoch {epoch} {', '.join(f'{name} became {value}' for name, value in wrong.items())}. "
@@ -81,7 +82,9 @@ def _train_epoch(config: RunConfig, learners: Learners, epoch: int) -> Record:
         )
     seconds = time.perf_counter() - start
     images = schedule.batch_size * schedule.iterations_per_epoch * (schedule.generator_steps + schedule.student_steps)
-    return record | {
+    return {
+        "epoch": epoch,
+        **terms,
         "student.learning_rate": student_lr,
         "images_per_second": images / seconds,
         "seconds": seconds,
@@ -124,6 +127,7 @@ def generator_step(config: RunConfig, learners: Learners) -> dict[str, Tensor]:
     learners.generator_optimizer.zero_grad(set_to_none=True)
     loss.backward()
     learners.generator_optimizer.step()
+    learners.generator_schedule.step()
     return {name: term.detach() for name, term in terms.items()}
 
 

@@ -4,6 +4,7 @@ import hashlib
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,8 @@ from dfkd.files import load, save
 
 BATCH = 256
 
+Placed = TypeVar("Placed", bound=nn.Module)
+
 
 def autocast(compute: ComputeConfig, device: torch.device) -> AbstractContextManager[object]:
     """Return the context in which networks run: bfloat16 where the configuration says so."""
@@ -24,6 +27,11 @@ def autocast(compute: ComputeConfig, device: torch.device) -> AbstractContextMan
 def memory_format(compute: ComputeConfig) -> torch.memory_format:
     """Return the memory order of images and feature maps."""
     return torch.channels_last if compute.channels_last else torch.contiguous_format
+
+
+def place(module: Placed, compute: ComputeConfig, device: torch.device) -> Placed:
+    """Return ``module`` itself, moved to ``device`` and into the memory order of the run."""
+    return module.to(device).to(memory_format=memory_format(compute))
 
 
 @torch.no_grad()

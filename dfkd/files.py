@@ -45,12 +45,15 @@ def load(path: Path, *, what: str, way_out: str) -> dict[str, Any]:
         raise CheckpointError(f"The {what} must exist, but there is no file {path}. {way_out}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # damaged bytes make the unpickler raise almost anything
+        code = isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error)
+        reason = "it holds more than tensors and plain values." if code else f"it is damaged ({type(error).__name__})."
         raise CheckpointError(
             f"The {what} must be a whole checkpoint, but {path} ({path.stat().st_size} bytes) cannot be read: "
             f"{reason} {way_out}"
         ) from None
     if not isinstance(content, dict):
-        raise CheckpointError(f"The {what} must be a checkpoint, but {path} holds a {type(content).__name__}. {way_out}")
+        raise CheckpointError(
+            f"The {what} must be a checkpoint, but {path} holds a {type(content).__name__}. {way_out}"
+        )
     return content

@@ -4,15 +4,25 @@ from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
 from dfkd.config import RunConfig
 from dfkd.data import dataset_spec
-from dfkd.evaluation import autocast, memory_format
+from dfkd.evaluation import autocast, memory_format, place
 from dfkd.models import build_classifier
 from dfkd.models.auxiliary import build_auxiliary
 from dfkd.models.generator import AttentionGenerator
 from dfkd.randomness import generator
 from dfkd.teacher import Teacher
+
+
+def _constant(step: int) -> float:
+    return 1.0
+
+
+def _cosine(optimizer: Optimizer, steps: int) -> LRScheduler:
+    return CosineAnnealingLR(optimizer, T_max=steps)
 
 
 class Learners:
@@ -28,8 +38,7 @@ class Learners:
         self.device = device
         self.spec = dataset_spec(config.data.dataset)
         self.teacher = teacher
-        order = memory_format(config.compute)
-        teacher.classifier.network.to(device=device, memory_format=order).eval().requires_grad_(False)
+        place(teacher.classifier.network, config.compute, device).eval().requires_grad_(False)
 
         self.student = build_classifier(
             config.student.architecture,
@@ -38,11 +47,11 @@ class Learners:
             seed=config.seed,
             role="student",
         )
-        self.student.network.to(device=device, memory_format=order)
+        place(self.student.network, config.compute, device)
         self.generator = AttentionGenerator(config.generator, image_size=config.data.image_size, seed=config.seed)
-        self.generator.to(device=device, memory_format=order).train()
+        place(self.generator, config.compute, device).train()
         self.auxiliary = build_auxiliary(config, teacher=teacher.classifier, student=self.student)
-        self.auxiliary.to(device=device, memory_format=order)
+        place(self.auxiliary, config.compute, device)
 
         self.generator_optimizer = torch.optim.Adam(
             self.generator.parameters(),
@@ -56,9 +65,12 @@ class Learners:
             momentum=config.student.momentum,
             weight_decay=config.student.weight_decay,
         )
-        schedule = config.schedule
-        self.student_schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-            self.student_optimizer, T_max=schedule.epochs * schedule.iterations_per_epoch * schedule.student_steps
+        rounds = config.schedule.epochs * config.schedule.iterations_per_epoch
+        self.student_schedule = _cosine(self.student_optimizer, rounds * config.schedule.student_steps)
+        self.generator_schedule = (
+            _cosine(self.generator_optimizer, rounds * config.schedule.generator_steps)
+            if config.generator.schedule == "cosine"
+            else LambdaLR(self.generator_optimizer, _constant)
         )
         self.noise = generator(config.seed, "noise")
 

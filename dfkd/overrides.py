@@ -29,7 +29,9 @@ _TYPE_NAMES = {bool: "true or false", int: "an integer", float: "a number", str:
 def check_key(key: str) -> None:
     """Raise ConfigError, naming the nearest key, unless ``key`` is a leaf of the tree."""
     if key not in _TYPES:
-        raise ConfigError(f"Every key must be a field of the run's configuration, but `{key}` is none. {nearest(key, KEYS)}")
+        raise ConfigError(
+            f"Every key must be a field of the run's configuration, but `{key}` is none. {nearest(key, KEYS)}"
+        )
 
 
 def _typed(key: str, value: object) -> Scalar:
@@ -39,7 +41,7 @@ def _typed(key: str, value: object) -> Scalar:
         return float(value)
     if type(value) is not expected:
         raise ConfigError(f"`{key}` must be {_TYPE_NAMES[expected]}, but it is {value!r} ({type(value).__name__}).")
-    return value  # type: ignore[return-value]
+    return value
 
 
 def parse_scalar(key: str, text: str) -> Scalar:
@@ -92,7 +94,12 @@ def canonical(config: RunConfig) -> dict[str, Scalar]:
     flat, default = flatten(config), flatten(RunConfig())
 
     def matters(key: str) -> bool:
-        off = any(key.startswith(prefix) and key != switch and flat[switch] == 0 for prefix, switch in _SWITCHES.items())
+        if key == "student_loss.distillation.temperature":
+            off = flat["student_loss.distillation.weight"] == 0 == flat["generator_loss.adversarial.weight"]
+        else:
+            off = any(
+                key.startswith(prefix) and key != switch and flat[switch] == 0 for prefix, switch in _SWITCHES.items()
+            )
         return flat[key] != default[key] and not key.startswith("teacher.") and not off
 
     return {key: flat[key] for key in sorted(flat) if matters(key)}

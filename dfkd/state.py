@@ -26,7 +26,7 @@ def _identity(config: RunConfig, teacher: Teacher) -> dict[str, Any]:
 def save_state(
     path: Path, *, config: RunConfig, teacher: Teacher, learners: Learners, history: list[dict[str, float]]
 ) -> None:
-    """Write everything that the rest of the run depends on, atomically: after a crash the file is the old or the new one."""
+    """Write everything that the rest of the run depends on, atomically: a crash leaves the old file or the new one."""
     save(
         {
             "identity": _identity(config, teacher),
@@ -37,6 +37,7 @@ def save_state(
             "student_optimizer": learners.student_optimizer.state_dict(),
             "generator_optimizer": learners.generator_optimizer.state_dict(),
             "student_schedule": learners.student_schedule.state_dict(),
+            "generator_schedule": learners.generator_schedule.state_dict(),
             "noise": learners.noise.get_state(),
         },
         path,
@@ -50,7 +51,7 @@ def load_state(path: Path, *, config: RunConfig, teacher: Teacher, learners: Lea
         CheckpointError: the file is damaged, or belongs to another configuration, teacher or version of the numerics.
     """
     way_out = "Delete the file to start this run anew."
-    state = load(path, what="run's state", way_out=way_out)
+    state = _read(path, way_out=way_out)
     expected = _identity(config, teacher)
     if state["identity"] != expected:
         raise CheckpointError(
@@ -63,20 +64,30 @@ def load_state(path: Path, *, config: RunConfig, teacher: Teacher, learners: Lea
     learners.student_optimizer.load_state_dict(state["student_optimizer"])
     learners.generator_optimizer.load_state_dict(state["generator_optimizer"])
     learners.student_schedule.load_state_dict(state["student_schedule"])
+    learners.generator_schedule.load_state_dict(state["generator_schedule"])
     learners.noise.set_state(state["noise"])
     return state["history"]
 
 
+def _read(path: Path, *, way_out: str) -> dict[str, Any]:
+    state = load(path, what="run's state", way_out=way_out)
+    if "identity" not in state:
+        raise CheckpointError(
+            f"A run's state must hold its identity, but {path} is another kind of checkpoint. {way_out}"
+        )
+    return state
+
+
 def student_weights(path: Path) -> dict[str, Tensor]:
     """Return the student's state dict out of a run's state."""
-    return load(path, what="run's state", way_out="Run it again.")["student"]
+    return _read(path, way_out="Run it again.")["student"]
 
 
 @torch.no_grad()
 def sample_grid(path: Path, config: RunConfig, *, count: int = 64, columns: int = 8) -> Tensor:
     """Return ``count`` synthesised images of a run's state as one uint8 picture of shape (3, height, width)."""
     network = AttentionGenerator(config.generator, image_size=config.data.image_size, seed=config.seed)
-    network.load_state_dict(load(path, what="run's state", way_out="Run it again.")["generator"])
+    network.load_state_dict(_read(path, way_out="Run it again.")["generator"])
     noise = torch.randn(count, config.generator.noise_size, generator=generator(config.seed, "samples"))
     # In training mode, as the student sees them: normalised by the batch's own statistics.
     images = dataset_spec(config.data.dataset).pixels(network.train()(noise))

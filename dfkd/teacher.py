@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from dfkd.config import RunConfig
 from dfkd.data import ImageSet, dataset_spec
 from dfkd.errors import CheckpointError, TrainingDivergedError
-from dfkd.evaluation import accuracy, autocast, memory_format
+from dfkd.evaluation import accuracy, autocast, memory_format, place
 from dfkd.files import load, save
 from dfkd.models import Classifier, build_classifier
 from dfkd.overrides import flatten
@@ -60,8 +60,8 @@ def train_teacher(
     """Train a teacher by the recipe in ``config`` and write its checkpoint to ``path``; yield a record per epoch.
 
     SGD with Nesterov momentum 0.9 on a one-cycle schedule, label smoothing, random crop, and a flip where the data set
-    allows it. Records hold ``epoch``, ``loss``, ``test_accuracy`` (a fraction) and ``seconds``. The last epoch's weights
-    are kept: the test split selects nothing.
+    allows it. Records hold ``epoch``, ``loss``, ``test_accuracy`` (a fraction) and ``seconds``. The last epoch's
+    weights are kept: the test split selects nothing.
     """
     settings, spec = config.teacher, dataset_spec(config.data.dataset)
     classifier = build_classifier(
@@ -71,7 +71,7 @@ def train_teacher(
         seed=settings.seed,
         role="teacher",
     )
-    network = classifier.network.to(device=device, memory_format=memory_format(config.compute))
+    network = place(classifier.network, config.compute, device)
     optimizer = torch.optim.SGD(
         network.parameters(), settings.learning_rate, momentum=0.9, nesterov=True, weight_decay=settings.weight_decay
     )
@@ -110,14 +110,16 @@ def train_teacher(
             losses.append(loss.detach())
         mean_loss = torch.stack(losses).mean().item()
         if not math.isfinite(mean_loss):
-            raise TrainingDivergedError(f"The teacher's loss became {mean_loss} in epoch {epoch}; lower `teacher.learning_rate`.")
+            raise TrainingDivergedError(
+                f"The teacher's loss became {mean_loss} in epoch {epoch}; lower `teacher.learning_rate`."
+            )
         measured = accuracy(network, test, spec, config.compute)
         yield {"epoch": epoch, "loss": mean_loss, "test_accuracy": measured, "seconds": time.perf_counter() - start}
     _save_teacher(config, network, test_accuracy=measured, train=train, test=test, path=path)
 
 
 def augment(images: Tensor, *, size: int, padding: int, flip: bool, source: torch.Generator) -> Tensor:
-    """Return a random crop of ``size`` of each uint8 image after a reflected border, half of them mirrored if ``flip``."""
+    """Return a random crop of ``size`` of each uint8 image with a reflected border, half of them mirrored if asked."""
     if padding:
         images = F.pad(images.float(), (padding,) * 4, mode="reflect").to(torch.uint8)
     slack = images.shape[-1] - size
@@ -150,11 +152,11 @@ def _save_teacher(
     )
 
 
-def load_teacher(config: RunConfig, path: Path, *, classes: int, way_out: str) -> Teacher:
-    """Return the teacher in ``path``, on the CPU, checked against ``config`` and ``classes``.
+def load_teacher(config: RunConfig, path: Path, *, class_names: tuple[str, ...], way_out: str) -> Teacher:
+    """Return the teacher in ``path``, on the CPU, checked against ``config`` and the classes of the test images.
 
     Raises:
-        CheckpointError: missing, truncated, altered, or of another architecture, class count or image size.
+        CheckpointError: missing, truncated, altered, or of another architecture, image size, data set or classes.
     """
     content = load(path, what="teacher's checkpoint", way_out=way_out)
     if content.get("format") != FORMAT:
@@ -163,18 +165,32 @@ def load_teacher(config: RunConfig, path: Path, *, classes: int, way_out: str) -
     wanted = {
         "teacher.architecture": config.teacher.architecture,
         "data.image_size": config.data.image_size,
-        "number of classes": classes,
+        "data.dataset": config.data.dataset,
+        "number of classes": len(class_names),
     }
     found = made | {"number of classes": len(content["class_names"])}
     for key, value in wanted.items():
         if found[key] != value:
             raise CheckpointError(
-                f"The teacher's {key.removeprefix('teacher.')} must be {value!r}, but that of {path} is {found[key]!r}. {way_out}"
+                f"The teacher's {key.removeprefix('teacher.')} must be {value!r}, but that of {path} is {found[key]!r}."
+                f" {way_out}"
             )
+    if tuple(content["class_names"]) != class_names:
+        wrong = next(i for i, name in enumerate(class_names) if content["class_names"][i] != name)
+        raise CheckpointError(
+            f"The teacher's classes must be those of the test images, but class {wrong} of {path} is "
+            f"{content['class_names'][wrong]!r} and here it is {class_names[wrong]!r}. {way_out}"
+        )
     if state_hash(content["state"]) != content["hash"]:
-        raise CheckpointError(f"The teacher's weights must match the hash stored with them, but those of {path} do not. {way_out}")
+        raise CheckpointError(
+            f"The teacher's weights must match the hash stored with them, but those of {path} do not. {way_out}"
+        )
     classifier = build_classifier(
-        made["teacher.architecture"], classes=classes, image_size=config.data.image_size, seed=0, role="teacher"
+        made["teacher.architecture"],
+        classes=len(class_names),
+        image_size=config.data.image_size,
+        seed=0,
+        role="teacher",
     )
     classifier.network.load_state_dict(content["state"])
     classifier.network.eval().requires_grad_(False)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torchvision.io import write_png
+from PIL import Image
 
 from dfkd.config import RunConfig
 from dfkd.distill import Record, distill, run_summary
@@ -74,7 +74,7 @@ def _finish(store: Store, cell_id: str, config: RunConfig, device: torch.device)
     state, history = folder / "state.pt", read_log(folder)
     save({"state": student_weights(state), "config": cell_config(store, cell_id)}, folder / "student.pt")
     with atomic_path(folder / "samples.png") as part:
-        write_png(sample_grid(state, config), str(part))
+        Image.fromarray(sample_grid(state, config).permute(1, 2, 0).numpy()).save(part, format="PNG")
     seconds = sum(record["seconds"] for record in history)
     result: dict[str, Any] = {
         **run_summary(history),
@@ -86,4 +86,3 @@ def _finish(store: Store, cell_id: str, config: RunConfig, device: torch.device)
     }
     write_json(folder / "result.json", result)
     state.unlink()
-

@@ -49,8 +49,8 @@ def prepare(
 ) -> Prepared:
     """Return the plan of ``request`` with the identity of every cell.
 
-    Without its teacher a plan can be shown but not run: unless ``teacher_needed``, a missing one is taken as not trained
-    yet, and no cell is done.
+    Without its teacher a plan can be shown but not run: unless ``teacher_needed``, a missing one is taken as not
+    trained yet, and no cell is done.
 
     Raises:
         UserError: images or teacher are missing, damaged or unsuitable, or two networks do not fit together.
@@ -60,7 +60,7 @@ def prepare(
     loaded = None
     if path.exists() or teacher_needed or teacher is not None:
         way_out = "Name another with `--teacher`." if teacher else f"Train it with: {command}"
-        loaded = load_teacher(request.base, path, classes=len(test.class_names), way_out=way_out)
+        loaded = load_teacher(request.base, path, class_names=test.class_names, way_out=way_out)
         _check_networks(request, loaded)
     plan, cells = make_plan(
         request,

@@ -1,4 +1,4 @@
-"""What every cell of a plan needs besides its configuration: test images and a teacher, checked before anything runs."""
+"""What every cell of a plan needs besides its configuration: test images and a teacher, checked before any runs."""
 
 import shlex
 from collections.abc import Mapping
@@ -42,7 +42,9 @@ def pick_device(name: str) -> str:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"`--device` must be auto or a device of this machine, but {name!r} is not: {reason}") from None
+        raise ConfigError(
+            f"`--device` must be auto or a device of this machine, but {name!r} is not: {reason}"
+        ) from None
     return name
 
 
@@ -71,13 +73,13 @@ def _cached_test_images(config: DataConfig, root: Path | None, cache: Path, devi
 
 
 @lru_cache(maxsize=4)
-def _cached_teacher(config: RunConfig, path: Path, written: int, classes: int) -> Teacher:
-    return load_teacher(config, path, classes=classes, way_out="Train it again with `dfkd teacher`.")
+def _cached_teacher(config: RunConfig, path: Path, written: int, class_names: tuple[str, ...]) -> Teacher:
+    return load_teacher(config, path, class_names=class_names, way_out="Train it again with `dfkd teacher`.")
 
 
 def worker_inputs(config: RunConfig, where: Where) -> tuple[Teacher, ImageSet]:
     """Return teacher and test images, on the device, loaded once in a process however many cells it runs."""
     test = _cached_test_images(config.data, where.data_root, Store(where.store).cache, where.device)
     shared = RunConfig(data=config.data, teacher=config.teacher)  # so that cells of other losses share the teacher
-    teacher = _cached_teacher(shared, where.teacher, where.teacher.stat().st_mtime_ns, len(test.class_names))
+    teacher = _cached_teacher(shared, where.teacher, where.teacher.stat().st_mtime_ns, test.class_names)
     return teacher, test

@@ -15,7 +15,6 @@ from dfkd.overrides import canonical, check_key, flatten, parse_scalar, with_ove
 from harness.records import Plan, PlannedCell
 from search_spaces import Grid
 
-
 DEFAULT_BUDGET = "paper"
 """Of data sets that name no other."""
 
@@ -43,7 +42,9 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """Return the seeds of ``0,1,2``; raise ConfigError for a malformed or repeated one."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts) or len({int(part) for part in parts}) < len(parts):
-        raise ConfigError(f"`--seeds` must be distinct whole numbers joined by commas, such as 0,1,2, but it is {text!r}.")
+        raise ConfigError(
+            f"`--seeds` must be distinct whole numbers joined by commas, such as 0,1,2, but it is {text!r}."
+        )
     return tuple(int(part) for part in parts)
 
 
@@ -57,6 +58,15 @@ def _apply(config: RunConfig, overrides: Mapping[str, Any], *, path: Path) -> Ru
         raise ConfigError(f"{path}{f', line {line}' if line else ''}: {error}") from None
 
 
+def _check_dataset(dataset: str, settings: Mapping[str, Any]) -> None:
+    """Raise ConfigError if ``--set data.dataset`` contradicts the data set asked for."""
+    if settings.get("data.dataset", dataset) != dataset:
+        raise ConfigError(
+            f"`--set data.dataset` must agree with the data set asked for, but it is {settings['data.dataset']!r} and "
+            f"the data set is {dataset!r}. Leave it out."
+        )
+
+
 def base_config(dataset: str, *, budget: str | None, settings: Mapping[str, Any]) -> RunConfig:
     """Return the default configuration with a data set's settings, then a budget's, then ``settings`` on top.
 
@@ -64,11 +74,7 @@ def base_config(dataset: str, *, budget: str | None, settings: Mapping[str, Any]
         ConfigError: an unknown key or data set, a value of another type, or a broken rule.
         SpaceError: an unknown budget, or a malformed file.
     """
-    if settings.get("data.dataset", dataset) != dataset:
-        raise ConfigError(
-            f"`--set data.dataset` must agree with the data set asked for, but it is {settings['data.dataset']!r} and "
-            f"the data set is {dataset!r}. Leave it out."
-        )
+    _check_dataset(dataset, settings)
     preset = search_spaces.load_dataset(dataset)
     config = _apply(RunConfig(), {"data.dataset": dataset, **preset.overrides}, path=preset.path)
     if budget is not None:
@@ -121,9 +127,14 @@ def expand(
     for key in settings:
         check_key(key)
         if all(key in row.overrides for row in loaded.rows):
-            raise ConfigError(f"`--set {key}` must have an effect, but every row of {loaded.path} sets it. Edit a copy of the file.")
+            raise ConfigError(
+                f"`--set {key}` must have an effect, but every row of {loaded.path} sets it. Edit a copy of the file."
+            )
     if "seed" in settings:
-        raise ConfigError(f"The seeds of a grid must be given with `--seeds`, but `--set seed={settings['seed']}` was given.")
+        raise ConfigError(
+            f"The seeds of a grid must be given with `--seeds`, but `--set seed={settings['seed']}` was given."
+        )
+    _check_dataset(dataset, settings)
     for overrides in (loaded.base, *(row.overrides for row in loaded.rows)):
         _refuse_shared_keys(overrides, loaded.path, "the rows of a grid")
     budget = budget or search_spaces.load_dataset(dataset).budget or DEFAULT_BUDGET
@@ -163,7 +174,8 @@ def make_plan(
     request: Request, *, teacher_hash: str, named: bool, test_fingerprint: str, context: Mapping[str, Any]
 ) -> tuple[Plan, dict[str, Cell]]:
     """Return the plan and its distinct cells by identity; ``named`` if the teacher was given by its path."""
-    planned, cells = [], {}
+    planned: list[PlannedCell] = []
+    cells: dict[str, Cell] = {}
     for name, config in request.rows.items():
         for seed in request.seeds:
             cell = Cell(with_overrides(config, {"seed": seed}), teacher_hash, test_fingerprint)

@@ -1,13 +1,13 @@
 """The record format of the run store, on the standard library alone: what the harness writes and reports read.
 
-    <store>/plans/<key>.json              a Plan: which cells a grid asked for, written before the first of them runs
-    <store>/cells/<id>/config.json        the resolved configuration and what the id was made from
-    <store>/cells/<id>/log.jsonl          one record per epoch
-    <store>/cells/<id>/state.pt           full training state, while the cell is unfinished
-    <store>/cells/<id>/result.json        written last: the cell is done
-    <store>/cells/<id>/failure.json       the last attempt ended in an error
-    <store>/cells/<id>/student.pt         the student's weights
-    <store>/cells/<id>/samples.png        synthesised images
+<store>/plans/<key>.json              a Plan: which cells a grid asked for, written before the first of them runs
+<store>/cells/<id>/config.json        the resolved configuration and what the id was made from
+<store>/cells/<id>/log.jsonl          one record per epoch
+<store>/cells/<id>/state.pt           full training state, while the cell is unfinished
+<store>/cells/<id>/result.json        written last: the cell is done
+<store>/cells/<id>/failure.json       the last attempt ended in an error
+<store>/cells/<id>/student.pt         the student's weights
+<store>/cells/<id>/samples.png        synthesised images
 """
 
 import json
@@ -54,7 +54,8 @@ class Plan:
     """Row by row, seeds innermost."""
     context: Mapping[str, Any]
     """What all cells share, for a caption: ``dataset``, ``classes`` (a number), ``image_size``, ``teacher``,
-    ``teacher_accuracy`` (a fraction), ``teacher_hash``, ``student``, ``budget``, ``epochs``, ``settings`` (``--set``)."""
+    ``teacher_accuracy`` (a fraction), ``teacher_hash``, ``student``, ``budget``, ``epochs``,
+    ``settings`` (``--set``)."""
 
     @property
     def ids(self) -> tuple[str, ...]:

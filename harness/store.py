@@ -80,23 +80,18 @@ class Store:
             ) from None
 
 
-def open_store(path: Path, *, create: bool) -> Store:
-    """Return the store at ``path``.
-
-    Raises:
-        StoreError: it cannot be written (with ``create``), or does not exist (without).
-    """
+def open_store(path: Path) -> Store:
+    """Return the store at ``path``, made if it is not there; raise StoreError if it cannot be written."""
     root = path.expanduser().resolve()
-    if not create:
-        if not root.is_dir():
-            raise StoreError(f"The store must be an existing folder, but there is none at {root}. Name it with `--store`.")
-        return Store(root)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=root) as probe:
             probe.write(b"x")
     except OSError as error:
-        raise StoreError(f"The store must be a folder that can be written, but {root} is not: {error.strerror}. Name another with `--store`.") from None
+        raise StoreError(
+            f"The store must be a folder that can be written, but {root} is not: {error.strerror}. "
+            "Name another with `--store`."
+        ) from None
     return Store(root)
 
 
@@ -127,8 +122,8 @@ class RunLog:
 def counts(store: Store, ids: list[str]) -> dict[str, int]:
     """Return how many of the distinct cells ``ids`` are ``cells``, ``done``, ``failed``, ``running`` and ``todo``.
 
-    ``todo`` are those that the next run of the grid would run: all that are neither done nor running; the failed are among
-    them.
+    ``todo`` are those that the next run of the grid would run: all that are neither done nor running; the failed are
+    among them.
     """
     statuses = {cell_id: store.read(cell_id).status for cell_id in ids}
     running = sum(status != "done" and store.is_running(cell_id) for cell_id, status in statuses.items())
@@ -147,7 +142,12 @@ def status(store: Store) -> dict[str, Any]:
     plans = read_plans(store.root)
     total = counts(store, sorted({cell_id for plan in plans for cell_id in plan.ids}))
     each = [
-        {"grid": plan.grid, "key": plan.key, "dataset": plan.context.get("dataset"), "budget": plan.context.get("budget")}
+        {
+            "grid": plan.grid,
+            "key": plan.key,
+            "dataset": plan.context.get("dataset"),
+            "budget": plan.context.get("budget"),
+        }
         | {"seeds": list(plan.seeds)}
         | counts(store, list(plan.ids))
         for plan in plans

@@ -49,5 +49,7 @@ class Watch:
             try:
                 self._mirror = self._mirror or self._open_mirror()
                 self._mirror.sync(self._plan.ids, self._plan)
-            except Exception as error:  # noqa: BLE001 - a backend may raise anything, and no run may be lost to it
-                self.mirror_error = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+            except Exception as error:  # a backend may raise anything, and no run may be lost to it
+                self.mirror_error = (
+                    f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+                )

@@ -121,7 +121,9 @@ def _overrides(path: Path, table: Mapping[str, Any], where: str) -> dict[str, An
         elif isinstance(value, SCALARS):
             flat[key] = value
         else:
-            raise SpaceError(f"{path}: a value in {where} must be a number, a string or a boolean, but `{key}` is {value!r}.")
+            raise SpaceError(
+                f"{path}: a value in {where} must be a number, a string or a boolean, but `{key}` is {value!r}."
+            )
     return flat
 
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 class _BatchStatistics(torch.autograd.Function):
     """Per-channel mean and biased variance of (batch, channels, height, width), in float32.
 
-    Written out because autograd's own backward of ``var_mean`` makes four full-size temporaries a layer, which was about
-    half of a generator step's time on a CPU: the gradient is affine in x per channel, so one fused pass is enough.
+    Written out because autograd's own backward of ``var_mean`` makes four full-size temporaries a layer: that was
+    about half of a generator step's time on a CPU. The gradient is affine in x per channel, so one pass is enough.
     """
 
     @staticmethod

@@ -19,10 +19,11 @@ def semantic_contrast(
     """
     if temperature <= 0:
         raise ValueError(f"`temperature > 0` must hold, but got {temperature=}.")
-    teacher = F.normalize(teacher_features.float(), dim=-1)
-    student = F.normalize(student_features.float(), dim=-1)
-    to_students = teacher @ student.T / temperature
-    to_teachers = teacher @ teacher.T / temperature
+    with torch.autocast(teacher_features.device.type, enabled=False):  # it would multiply in bfloat16
+        teacher = F.normalize(teacher_features.float(), dim=-1)
+        student = F.normalize(student_features.float(), dim=-1)
+        to_students = teacher @ student.T / temperature
+        to_teachers = teacher @ teacher.T / temperature
     to_teachers = to_teachers.masked_fill(torch.eye(len(teacher), dtype=torch.bool, device=teacher.device), -torch.inf)
     return F.cross_entropy(
         torch.cat([to_students, to_teachers], dim=1), torch.arange(len(teacher), device=teacher.device)

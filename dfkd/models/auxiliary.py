@@ -1,6 +1,5 @@
-"""What stands beside the student during training and is dropped afterwards: high-order attention, adapters, projection."""
+"""What stands beside the student in training and is dropped afterwards: high-order attention, adapters, projection."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -36,20 +35,27 @@ class HighOrderAttention(nn.Module):
 
     def scores(self, features: Tensor, route: int) -> Tensor:
         """Return what the route's sigmoid is applied to: homogeneous in ``features``, of degree its order."""
-        product = math.prod(factor(features) for factor in self.factors[route])  # type: ignore[union-attr, misc]
+        first, *others = self.factors[route].children()
+        product: Tensor = first(features)
+        for factor in others:
+            product = product * factor(features)
         return self.raise_channels[route](torch.relu(product))
 
-    def attention(self, features: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
+    def attention(
+        self, features: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
         """Return A_m, in (0, 1)."""
         return torch.stack([self.scores(features, route).sigmoid() for route in range(len(self.factors))]).mean(dim=0)
 
-    def forward(self, features: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
+    def forward(
+        self, features: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
         """Return A_m x F, of the same shape."""
         return self.attention(features) * features
 
 
 class AttentionDistillation(nn.Module):
-    """L_MHAD of a batch: per stage an adapter from the student's channels to the teacher's, and one attention for both."""
+    """L_MHAD of a batch: per stage, an adapter to the teacher's channels and one attention for both networks."""
 
     def __init__(self, config: RunConfig, *, teacher: Classifier, student: Classifier) -> None:
         super().__init__()
@@ -78,8 +84,8 @@ class ContrastiveProjection(nn.Module):
     """L_SFCL of a batch: one projection for both networks' penultimate features (equation 8), and the contrast.
 
     The projection has two hidden linear layers, each with batch norm: without it the projection collapses to a constant
-    as soon as the learning rate is raised (docs/departures.md). Where the student's feature is of another length than the teacher's, a
-    linear layer first maps it to the teacher's length.
+    as soon as the learning rate is raised (docs/departures.md). Where the student's feature is of another length than
+    the teacher's, a linear layer first maps it to the teacher's length.
     """
 
     def __init__(self, config: RunConfig, *, teacher: Classifier, student: Classifier) -> None:

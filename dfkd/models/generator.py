@@ -1,4 +1,6 @@
-"""The attention generator (section 4.1, Figure 2, Table 6): four spectrally normalised deconvolutions with attention."""
+"""The attention generator (section 4.1, Figure 2, Table 6): four spectrally normed deconvolutions with attention."""
+
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -72,7 +74,7 @@ class AttentionGenerator(nn.Module):
             self.normalise = nn.BatchNorm2d(CHANNELS[0])
             self.upsample = nn.ModuleList(
                 spectral_norm(nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=1))
-                for before, after in zip(CHANNELS[:-1], CHANNELS[1:], strict=True)
+                for before, after in pairwise(CHANNELS)
             )
             self.to_image = nn.Conv2d(CHANNELS[-1], 3, 3, padding=1)
             self.attend: nn.ModuleList = nn.ModuleList(nn.Identity() for _ in self.upsample)
@@ -86,7 +88,8 @@ class AttentionGenerator(nn.Module):
         """Scale the last convolution so that its first outputs have mean 0 and standard deviation 1.
 
         Spectral normalisation shrinks the signal at every block: without this the first images are all but the same
-        grey, and the first hundred steps go into leaving it (after Mishkin & Matas, 2016, "All you need is a good init").
+        grey, and the first hundred steps go into leaving it. After Mishkin & Matas, 2016, "All you need is a good
+        init".
         """
         assert self.to_image.bias is not None
         self.to_image.bias.zero_()

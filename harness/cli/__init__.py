@@ -1,1 +1,1 @@
-"""The command line: options in, exit status out. 0 well, 1 something failed, 2 wrong usage or input, 130 interrupted."""
+"""The command line: options in, exit status out. 0 is well, 1 something failed, 2 wrong input, 130 interrupted."""

@@ -47,7 +47,7 @@ def distill(
 
     request = expand(ONE_RUN, dataset=dataset, budget=budget, seeds=(seed,), settings=parse_settings(settings or []))
     chosen = pick_device(device)
-    opened = open_store(store, create=True)
+    opened = open_store(store)
     prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=True, cache=True)
     console = Console(highlight=False)
     run_plan(
@@ -68,7 +68,8 @@ def distill(
         assert record.result is not None
         teacher_accuracy = prepared.plan.context["teacher_accuracy"]
         console.print(
-            f"Test accuracy {100 * record.result['last']:.2f} % after the last epoch (teacher {100 * teacher_accuracy:.2f} %)\n"
+            f"Test accuracy {100 * record.result['last']:.2f} % after the last epoch "
+            f"(teacher {100 * teacher_accuracy:.2f} %)\n"
             f"{opened.cell(record.id)}",
             soft_wrap=True,
         )

@@ -74,7 +74,8 @@ def plan(
 
 def _plan_json(plan: Plan, store: Store, totals: dict[str, int]) -> dict[str, Any]:
     cells = [
-        {"row": cell.row, "seed": cell.seed, "cell": cell.id, "status": store.read(cell.id).status} for cell in plan.cells
+        {"row": cell.row, "seed": cell.seed, "cell": cell.id, "status": store.read(cell.id).status}
+        for cell in plan.cells
     ]
     return {**totals, "grid": plan.grid, "rows": list(plan.rows), "seeds": list(plan.seeds), "planned": cells} | {
         "context": dict(plan.context)
@@ -87,12 +88,16 @@ def _print_plan(plan: Plan, store: Store, totals: dict[str, int]) -> None:
         f"{plan.title} ({plan.grid}): {context['dataset']}, {context['classes']} classes, {context['image_size']} px, "
         f"{context['teacher']} to {context['student']}, budget {context['budget']} ({context['epochs']} epochs)"
     )
-    table = Table("row", *(f"seed {seed}" for seed in plan.seeds), title=title, title_justify="left", title_style="bold")
+    table = Table(
+        "row", *(f"seed {seed}" for seed in plan.seeds), title=title, title_justify="left", title_style="bold"
+    )
     for row in plan.rows:
         states = []
         for cell in (cell for cell in plan.cells if cell.row == row):
             record = store.read(cell.id)
-            part = f"from epoch {record.epochs_done}" if record.status == "todo" and record.epochs_done else record.status
+            part = (
+                f"from epoch {record.epochs_done}" if record.status == "todo" and record.epochs_done else record.status
+            )
             states.append("running" if record.status != "done" and store.is_running(cell.id) else part)
         table.add_row(row, *states)
     console = Console(highlight=False)
@@ -117,7 +122,9 @@ def ablate(
     settings: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
     teacher: TeacherOption = None,
-    executor: Annotated[Executor, typer.Option("--executor", help="Ray Tune, or one cell after the other here.")] = Executor.ray,
+    executor: Annotated[
+        Executor, typer.Option("--executor", help="Ray Tune, or one cell after the other here.")
+    ] = Executor.ray,
     cpus_per_trial: CpusOption = 1,
     gpus_per_trial: GpusOption = None,
     tracking_uri: TrackingOption = None,
@@ -129,7 +136,7 @@ def ablate(
 
     request = request_of(grid, dataset, budget, seeds, settings)
     chosen = pick_device(device)
-    opened = open_store(store, create=True)
+    opened = open_store(store)
     prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=True, cache=True)
     totals = counts(opened, list(prepared.plan.ids))
     console = Console(highlight=False)
@@ -149,8 +156,8 @@ def ablate(
     except KeyboardInterrupt:
         totals = counts(opened, list(prepared.plan.ids))
         console.print(
-            f"\nStopped: {totals['done']} of {totals['cells']} cells are done, and each unfinished one goes on from its last "
-            f"whole epoch. Resume with the same command:\n  {shlex.join(['dfkd', *sys.argv[1:]])}",
+            f"\nStopped: {totals['done']} of {totals['cells']} cells are done, and each unfinished one goes on from "
+            f"its last whole epoch. Resume with the same command:\n  {shlex.join(['dfkd', *sys.argv[1:]])}",
             soft_wrap=True,
             markup=False,
         )
@@ -164,7 +171,10 @@ def conclude(plan: Plan, store: Store, console: Console) -> int:
     open_cells = [record for cell_id in plan.ids if (record := store.read(cell_id)).status != "done"]
     for record in open_cells:
         error = record.failure["error"] if record.failure else "not finished: another process may be running it"
-        errors.print(f"failed: {names[record.id]}: {error}\n        traceback in {store.cell(record.id) / 'failure.json'}", markup=False)
+        errors.print(
+            f"failed: {names[record.id]}: {error}\n        traceback in {store.cell(record.id) / 'failure.json'}",
+            markup=False,
+        )
     done = len(plan.ids) - len(open_cells)
     console.print(f"{done} of {len(plan.ids)} cells done, in {store.root}", soft_wrap=True)
     return 1 if open_cells else 0

@@ -6,7 +6,7 @@ from harness.cli import distill, grids, report, teacher
 
 app = typer.Typer(
     name="dfkd",
-    help="Data-free knowledge distillation for fine-grained classes: train a teacher, run ablation grids, build tables.",
+    help="Data-free knowledge distillation for fine-grained classes: a teacher, ablation grids of students, tables.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -15,15 +15,21 @@ from search_spaces import SpaceError, load_grid
 
 P = ParamSpec("P")
 
-GridArgument = Annotated[str, typer.Argument(metavar="GRID", help="A built-in grid (table3, table4, table5) or a TOML file.")]
+GridArgument = Annotated[
+    str, typer.Argument(metavar="GRID", help="A built-in grid (table3, table4, table5) or a TOML file.")
+]
 DatasetOption = Annotated[str, typer.Option("--dataset", help="Name of the data set: digits or cub200.")]
 DataRootOption = Annotated[Path | None, typer.Option("--data-root", help="Folder that holds the data set on disk.")]
 BudgetOption = Annotated[
     str | None,
-    typer.Option("--budget", help="How much training: smoke, demo, small, paper, or a TOML file; by default the data set's."),
+    typer.Option(
+        "--budget", help="How much training: smoke, demo, small, paper, or a TOML file; by default the data set's."
+    ),
 ]
 SeedsOption = Annotated[str, typer.Option("--seeds", metavar="0,1,2", help="Seeds that every row is run with.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one field; repeatable.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one field; repeatable.")
+]
 StoreOption = Annotated[Path, typer.Option("--store", help="Folder of the run store.")]
 TeacherOption = Annotated[
     Path | None, typer.Option("--teacher", metavar="FILE", help="A teacher's checkpoint, instead of the store's own.")
@@ -31,10 +37,12 @@ TeacherOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 CpusOption = Annotated[
-    float, typer.Option("--cpus-per-trial", min=1, help="Cores, and threads, of a cell. Another number may move last digits.")
+    float,
+    typer.Option("--cpus-per-trial", min=1, help="Cores, and threads, of a cell. Another number may move last digits."),
 ]
 GpusOption = Annotated[
-    float | None, typer.Option("--gpus-per-trial", min=0, help="GPUs of a cell, or a share; by default 1 if there is one.")
+    float | None,
+    typer.Option("--gpus-per-trial", min=0, help="GPUs of a cell, or a share; by default 1 if there is one."),
 ]
 TrackingOption = Annotated[
     str | None, typer.Option("--tracking-uri", help="MLflow's tracking URI; by default SQLite in the store.")

@@ -56,7 +56,9 @@ def report(
     teacher: TeacherOption = None,
     output_format: Annotated[Format, typer.Option("--format", help="How the table is written.")] = Format.terminal,
     selection: Annotated[Selection, typer.Option("--selection", help="Which epoch counts.")] = Selection.last,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write to a file instead of the screen.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write to a file instead of the screen.")
+    ] = None,
 ) -> int:
     """Print the table of a grid: planned rows, mean and sd over seeds, differences paired by seed."""
     from reports import ablation_table, render, runs_frame
@@ -75,7 +77,9 @@ def report(
             out.parent.mkdir(parents=True, exist_ok=True)
             out.write_text(text.rstrip("\n") + "\n")
         except OSError as error:
-            raise StoreError(f"`--out` must name a file that can be written, but {out} is not: {error.strerror}.") from None
+            raise StoreError(
+                f"`--out` must name a file that can be written, but {out} is not: {error.strerror}."
+            ) from None
     return 0
 
 

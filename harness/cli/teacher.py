@@ -27,7 +27,7 @@ def teacher(
 
     config = base_config(dataset, budget=None, settings=parse_settings(settings or []))
     chosen = pick_device(device)
-    opened = open_store(store, create=True)
+    opened = open_store(store)
     path = opened.teacher(teacher_name(config))
     console = Console(highlight=False)
     if path.exists():
@@ -61,7 +61,9 @@ def _train(
             if not console.is_terminal and epoch % 10 == 0:
                 console.print(f"epoch {epoch}/{config.teacher.epochs}: test accuracy {now}")
     about = describe_teacher(path)
-    console.print(f"Test accuracy {100 * about['test_accuracy']:.2f} %, hash {about['hash'][:16]}\n{path}", soft_wrap=True)
+    console.print(
+        f"Test accuracy {100 * about['test_accuracy']:.2f} %, hash {about['hash'][:16]}\n{path}", soft_wrap=True
+    )
 
 
 def _check(
@@ -80,7 +82,7 @@ def _check(
 
     test = load_test_images(config.data, root=data_root, cache=store.cache)
     way_out = "Delete the file to train it again."
-    loaded = load_teacher(config, path, classes=len(test.class_names), way_out=way_out)
+    loaded = load_teacher(config, path, class_names=test.class_names, way_out=way_out)
     about = describe_teacher(path)
     if about["test_fingerprint"] != test.fingerprint:
         raise CheckpointError(f"The teacher {path} must belong to these images, but was measured on others. {way_out}")

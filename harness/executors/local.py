@@ -11,5 +11,5 @@ def run_local(ids: Sequence[str], where: Where, cpus_per_trial: float, gpus_per_
     for cell_id in ids:
         try:
             run_cell(cell_id, where)
-        except Exception:  # noqa: BLE001, S112 - run_cell has recorded it, and the other cells do not depend on it
+        except Exception:  # run_cell has recorded it, and the other cells do not depend on it
             continue

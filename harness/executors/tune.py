@@ -3,6 +3,7 @@
 Ray's own experiment state is thrown away. The store is what a later invocation goes by.
 """
 
+import logging
 import os
 import tempfile
 from collections.abc import Sequence
@@ -33,7 +34,7 @@ def run_ray(ids: Sequence[str], where: Where, cpus_per_trial: float, gpus_per_tr
 
     started = not ray.is_initialized()
     if started:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
         _fit(ids, where, cpus_per_trial, gpus_per_trial)
     finally:
@@ -56,13 +57,17 @@ def _fit(ids: Sequence[str], where: Where, cpus_per_trial: float, gpus_per_trial
         )
         results = tuner.fit()
     store = Store(where.store)
-    errors = {result.config["cell"]: result.error for result in results if result.error and result.config}
+    errors = {
+        result.config["cell"]: result.error
+        for result in map(results.__getitem__, range(len(results)))
+        if result.error and result.config
+    }
     for cell_id in ids:
         # A worker that was killed, by the system for want of memory say, had no time to record anything.
         if store.read(cell_id).status == "todo" and not store.is_running(cell_id):
-            error = errors.get(cell_id)
-            summary = f"The worker process ended without a word: {str(error).strip().splitlines()[-1] if error else 'no error'}"
-            record_failure(store, cell_id, error=summary, trace=str(error))
+            error = str(errors.get(cell_id, "no error")).strip()
+            summary = f"The worker process ended without a word: {error.splitlines()[-1]}"
+            record_failure(store, cell_id, error=summary, trace=error)
 
 
 def _trial_name(trial: Any) -> str:
@@ -77,5 +82,3 @@ def _trial(config: dict[str, Any], *, where: Where) -> None:
         run_cell(config["cell"], where, report=lambda record: tune.report(dict(record)))
     except CellBusyError:
         return  # another process is running this very cell; its result will be in the store
-
-

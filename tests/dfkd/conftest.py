@@ -61,4 +61,4 @@ def teacher_path(tiny, digits, tmp_path_factory):
 @pytest.fixture
 def teacher(tiny, teacher_path):
     """Return that teacher, loaded anew: a test may do with it what it likes."""
-    return load_teacher(tiny(), teacher_path, classes=3, way_out="")
+    return load_teacher(tiny(), teacher_path, class_names=("0", "1", "2"), way_out="")

@@ -63,6 +63,7 @@ def complaint(overrides):
         ("data.classes", "first:1", ["N >= 2", "'first:1'"]),
         ("data.classes", "first:x", ["N >= 2", "'first:x'"]),
         ("data.classes", "a,a", ["`data.classes` must be a list without repetition", "'a,a'"]),
+        ("data.classes", "a, b", ["without blanks around the commas", "'a, b'"]),
         ("data.classes", "a,,b", ["two or more class numbers or names", "'a,,b'"]),
         ("data.classes", "", ["two or more class numbers or names", "''"]),
         ("teacher.architecture", "resnet50", ["`teacher.architecture`", "'resnet50'", "Known: resnet8"]),
@@ -140,7 +141,7 @@ def test_orders_and_classes_parse():
     assert parse_orders("2") == (2,)
     assert parse_classes("all") is None
     assert parse_classes("first:20") == 20
-    assert parse_classes("17, Mallard") == ("17", "Mallard")
+    assert parse_classes("17,Mallard") == ("17", "Mallard")
 
 
 def test_the_defaults_are_the_papers():

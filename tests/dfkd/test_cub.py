@@ -23,7 +23,7 @@ def colour(class_number, image_number):
 
 @pytest.fixture
 def root(tmp_path):
-    """Return a folder that holds CUB_200_2011 of three classes with two training and two test images, one colour each."""
+    """Return a folder that holds CUB_200_2011 of three classes, two training and two test images each."""
     folder = tmp_path / "CUB_200_2011"
     images, labels, split, number = [], [], [], 0
     for c, name in enumerate(NAMES, 1):
@@ -71,7 +71,7 @@ def test_the_root_may_be_the_folder_itself(root):
 
 @pytest.mark.parametrize(
     ("classes", "kept"),
-    [("first:2", (1, 2)), ("3,1", (3, 1)), ("003.Mallard,2", (3, 2)), ("002.Laysan_Albatross, 1", (2, 1))],
+    [("first:2", (1, 2)), ("3,1", (3, 1)), ("003.Mallard,2", (3, 2)), ("002.Laysan_Albatross,1", (2, 1))],
 )
 def test_classes_are_chosen_by_count_number_or_name_and_relabelled_in_that_order(root, classes, kept):
     test = load(root, classes=classes)
@@ -190,7 +190,7 @@ def test_an_empty_table_is_named(root, table):
 @pytest.mark.parametrize("table", ["classes.txt", "image_class_labels.txt", "train_test_split.txt"])
 def test_a_missing_table_is_named(root, table):
     (root / "CUB_200_2011" / table).unlink()
-    with pytest.raises(DataError, match=rf"{table}, but it cannot be read: No such file"):
+    with pytest.raises(DataError, match=rf"{table}, but it cannot be read: .*No such file"):
         load(root)
 
 
@@ -239,7 +239,7 @@ def test_classes_that_do_not_exist_are_refused(root, classes, message):
 
 
 def test_one_class_by_number_and_by_name_is_a_repetition(root):
-    with pytest.raises(DataError, match="(?i)repet|twice|once"):
+    with pytest.raises(DataError, match=r"(?i)repet|twice|once"):
         load(root, classes="3,003.Mallard")
 
 

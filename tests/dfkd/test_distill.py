@@ -315,7 +315,7 @@ def test_other_pairs_of_networks_distill(tiny, digits, tmp_path, names):
     config = tiny(SHORT | {"teacher.architecture": names[0], "student.architecture": names[1]})
     few = replace(digits[0], images=digits[0].images[:32], labels=digits[0].labels[:32])
     list(train_teacher(config, train=few, test=few, device=CPU, path=tmp_path / "t.pt"))
-    teacher = load_teacher(config, tmp_path / "t.pt", classes=3, way_out="")
+    teacher = load_teacher(config, tmp_path / "t.pt", class_names=few.class_names, way_out="")
     (record,) = distill(config, teacher=teacher, test=replace(few, images=few.images[..., 1:17, 1:17]), device=CPU)
     assert set(TERMS) <= record.keys()
 

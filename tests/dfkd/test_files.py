@@ -30,8 +30,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     save(CONTENT, path)
     before = path.read_bytes()
     with pytest.raises(ZeroDivisionError), atomic_path(path) as part:
-        part.write_text("half")
-        raise ZeroDivisionError
+        raise ZeroDivisionError(part.write_text("half"))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 

@@ -18,8 +18,8 @@ def train(config, digits, path):
     return list(train_teacher(config, train=digits[0], test=digits[1], device=CPU, path=path))
 
 
-def read(config, path, classes=3):
-    return load_teacher(config, path, classes=classes, way_out="Run `dfkd teacher`.")
+def read(config, path, names="012"):
+    return load_teacher(config, path, class_names=tuple(names), way_out="Run `dfkd teacher`.")
 
 
 @pytest.fixture
@@ -91,22 +91,25 @@ def test_training_in_one_step_or_with_a_last_batch_of_one_image_works(tiny, digi
 
 
 @pytest.mark.parametrize(
-    ("overrides", "classes", "message"),
+    ("overrides", "names", "message"),
     [
-        ({"teacher.architecture": "resnet14"}, 3, r"architecture must be 'resnet14', but that of .* is 'resnet8'"),
-        ({"data.image_size": 32}, 3, r"data.image_size must be 32, but that of .* is 16"),
-        ({}, 4, r"number of classes must be 4, but that of .* is 3"),
+        ({"teacher.architecture": "resnet14"}, "012", r"architecture must be 'resnet14', but that of .* is 'resnet8'"),
+        ({"data.image_size": 32}, "012", r"data.image_size must be 32, but that of .* is 16"),
+        ({"data.dataset": "cub200"}, "012", r"data.dataset must be 'cub200', but that of .* is 'digits'"),
+        ({}, "0123", r"number of classes must be 4, but that of .* is 3"),
     ],
 )
-def test_a_teacher_made_for_something_else_is_refused(tiny, teacher_path, overrides, classes, message):
+def test_a_teacher_made_for_something_else_is_refused(tiny, teacher_path, overrides, names, message):
     with pytest.raises(CheckpointError, match=message + r"\. Run `dfkd teacher`\."):
-        read(tiny(overrides), teacher_path, classes)
+        read(tiny(overrides), teacher_path, names)
 
 
-@pytest.mark.parametrize("overrides", [{"data.classes": "2,1,0"}, {"data.classes": "3,4,5"}])
-def test_a_teacher_of_as_many_other_classes_is_refused(tiny, teacher_path, overrides):
-    with pytest.raises(CheckpointError, match="class"):
-        read(tiny(overrides), teacher_path)
+@pytest.mark.parametrize(("names", "first"), [("210", 0), ("013", 2)])
+def test_a_teacher_of_as_many_other_classes_is_refused(tiny, teacher_path, names, first):
+    with pytest.raises(
+        CheckpointError, match=rf"must be those of the test images, but class {first} of .*is '{first}'"
+    ):
+        read(tiny(), teacher_path, names)
 
 
 def test_altered_weights_are_noticed(tiny, altered):

@@ -1,0 +1,134 @@
+"""One cell: it is resumed from its own state, a failure is kept, and a result is whole."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from dfkd.distill import TIMINGS
+from harness.cells import prepare_cell, run_cell
+from harness.driver import prepare
+from harness.inputs import Where
+from harness.plan import expand, parse_settings
+from harness.records import read_json, read_log
+from harness.store import Store
+from search_spaces import load_grid
+from small import SMALL
+
+
+@pytest.fixture
+def full(store):
+    """The full method's cell of table3 at the smoke budget, four epochs, prepared: (Store, id, Where)."""
+    request = expand(
+        load_grid("table3"),
+        dataset="digits",
+        budget="smoke",
+        seeds=(0,),
+        settings=parse_settings([*SMALL, "schedule.epochs=4"]),
+    )
+    opened = Store(store)
+    prepared = prepare(request, store=opened, data_root=None, teacher=None, teacher_needed=True, cache=True)
+    cell_id = prepared.plan.cells[-1].id
+    prepare_cell(opened, prepared.cells[cell_id])
+    return opened, cell_id, Where(opened.root, None, prepared.teacher_path, "cpu", 1)
+
+
+def numbers(store, cell_id):
+    return [{k: v for k, v in record.items() if k not in TIMINGS} for record in read_log(store.cell(cell_id))]
+
+
+class Stop(BaseException):
+    """Stands for a kill between two epochs: not an Exception, so nothing is recorded."""
+
+
+def stop_after(epochs):
+    def report(record):
+        if record["epoch"] == epochs:
+            raise Stop
+
+    return report
+
+
+def test_a_finished_cell_holds_everything_and_is_not_run_again(full):
+    store, cell_id, where = full
+    run_cell(cell_id, where)
+    folder = store.cell(cell_id)
+    names = {path.name for path in folder.iterdir()} - {"lease"}
+    assert names == {"config.json", "log.jsonl", "result.json", "student.pt", "samples.png"}
+    result = read_json(folder / "result.json")
+    assert result["last"] == read_log(folder)[-1]["test_accuracy"]
+    assert result["environment"]["threads"] == 1
+    before = (folder / "result.json").stat().st_mtime_ns
+    run_cell(cell_id, where)
+    assert (folder / "result.json").stat().st_mtime_ns == before
+
+
+def test_a_cell_that_was_stopped_twice_ends_as_if_it_never_was(full, tmp_path_factory):
+
+    store, cell_id, where = full
+    other = Store(shutil.copytree(store.root, tmp_path_factory.mktemp("uninterrupted") / "runs"))
+    run_cell(cell_id, Where(other.root, None, where.teacher, "cpu", 1))
+    for epochs in (1, 3):
+        with pytest.raises(Stop):
+            run_cell(cell_id, where, report=stop_after(epochs))
+        assert not (store.cell(cell_id) / "result.json").exists()
+    run_cell(cell_id, where)
+    assert numbers(store, cell_id) == numbers(other, cell_id)
+    assert len(numbers(store, cell_id)) == 4
+    assert (store.cell(cell_id) / "samples.png").read_bytes() == (other.cell(cell_id) / "samples.png").read_bytes()
+
+
+def test_a_kill_between_the_state_and_the_log_loses_no_epoch(full):
+    store, cell_id, where = full
+    with pytest.raises(Stop):
+        run_cell(cell_id, where, report=stop_after(2))
+    log = store.cell(cell_id) / "log.jsonl"
+    log.write_text(log.read_text().splitlines()[0] + "\n")  # as if the second line had not been written
+    run_cell(cell_id, where)
+    assert [record["epoch"] for record in read_log(store.cell(cell_id))] == [1, 2, 3, 4]
+
+
+def test_a_failure_keeps_its_traceback_and_the_state(full, monkeypatch):
+    store, cell_id, where = full
+
+    def broken(*args, **kwargs):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("harness.cells.run_summary", broken)
+    with pytest.raises(MemoryError):
+        run_cell(cell_id, where)
+    failure = store.read(cell_id).failure
+    assert failure["error"] == "MemoryError: no room"
+    assert "in broken" in failure["traceback"]
+    monkeypatch.undo()
+    store.forget_failure(cell_id)
+    assert store.read(cell_id).status == "todo"
+    run_cell(cell_id, where)
+    assert store.read(cell_id).status == "done"
+
+
+def test_kill_9_and_again(full, tmp_path):
+    store, cell_id, where = full
+    script = tmp_path / "go.py"
+    script.write_text(
+        "from pathlib import Path, PosixPath\nfrom harness.cells import run_cell\nfrom harness.inputs import Where\n"
+        f"run_cell({cell_id!r}, {where!r}, report=lambda record: print(record['epoch'], flush=True))\n"
+    )
+    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "1\n"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 10
+    while store.is_running(cell_id) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    done = len(read_log(store.cell(cell_id)))
+    assert 1 <= done < 4
+    kept = json.dumps(read_log(store.cell(cell_id))[:done])
+    run_cell(cell_id, where)
+    assert json.dumps(read_log(store.cell(cell_id))[:done]) == kept  # those epochs were not trained again
+    assert store.read(cell_id).status == "done"

@@ -1,0 +1,8 @@
+"""Settings under which a teacher and cells on digits take about a second."""
+
+SMALL = ("teacher.architecture=resnet8", "teacher.epochs=1", "student.architecture=resnet8", "data.classes=first:3")
+
+
+def sets(*extra: str) -> list[str]:
+    """Return ``--set`` options for SMALL and more."""
+    return [part for setting in (*SMALL, *extra) for part in ("--set", setting)]
