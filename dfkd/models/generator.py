@@ -78,7 +78,7 @@ class AttentionGenerator(nn.Module):
             )
             self.to_image = nn.Conv2d(CHANNELS[-1], 3, 3, padding=1)
             self.attend: nn.ModuleList = nn.ModuleList(nn.Identity() for _ in self.upsample)
-            self._spread_pixels(torch.randn(64, config.noise_size))
+            self._spread_pixels(torch.randn(8, config.noise_size))
             # A stream of its own, so that the layers above start alike with and without attention.
             torch.manual_seed(stream(seed, "generator.attention.weights"))
             self.attend = nn.ModuleList(_attention(channels, config.attention) for channels in CHANNELS[1:])
@@ -93,8 +93,11 @@ class AttentionGenerator(nn.Module):
         """
         assert self.to_image.bias is not None
         self.to_image.bias.zero_()
-        self.to_image.weight.div_(self._before_tanh(noise).std())
-        self.to_image.bias.sub_(self._before_tanh(noise).mean(dim=(0, 2, 3)))
+        outputs = self._before_tanh(noise)
+        mean = outputs.mean(dim=(0, 2, 3))
+        deviation = (outputs - mean[:, None, None]).std()
+        self.to_image.weight.div_(deviation)
+        self.to_image.bias.sub_(mean / deviation)
 
     def forward(self, noise: Float[Tensor, "batch noise"]) -> Float[Tensor, "batch 3 size size"]:
         """Return the images of ``noise``."""
