@@ -378,3 +378,9 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         _require(self.seed >= 0, "an integer >= 0", "seed", self.seed)
+        _require(
+            self.teacher.crop_padding < self.data.image_size,
+            f"less than `data.image_size` ({self.data.image_size}), whose reflection it is",
+            "teacher.crop_padding",
+            self.teacher.crop_padding,
+        )

@@ -9,6 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from dfkd import NUMERICS
 from dfkd.config import ComputeConfig, DataConfig
 from dfkd.data import DatasetSpec, ImageSet, dataset_spec
 from dfkd.errors import CheckpointError
@@ -56,7 +57,7 @@ def load_test_images(config: DataConfig, *, root: Path | None, cache: Path | Non
         DataError: the data set is missing, incomplete or unreadable.
     """
     spec = dataset_spec(config.dataset)
-    signature = hashlib.sha256(repr((asdict(config), spec.sign(config, root=root))).encode()).hexdigest()
+    signature = hashlib.sha256(repr((NUMERICS, asdict(config), spec.sign(config, root=root))).encode()).hexdigest()
     path = cache / f"test-{config.dataset}-{config.image_size}px-{signature[:16]}.pt" if cache else None
     if path and path.is_file():
         try:

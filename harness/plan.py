@@ -76,7 +76,7 @@ def base_config(dataset: str, *, budget: str | None, settings: Mapping[str, Any]
     """
     _check_dataset(dataset, settings)
     preset = search_spaces.load_dataset(dataset)
-    config = _apply(RunConfig(), {"data.dataset": dataset, **preset.overrides}, path=preset.path)
+    config = _apply(with_overrides(RunConfig(), {"data.dataset": dataset}), preset.overrides, path=preset.path)
     if budget is not None:
         chosen = search_spaces.load_budget(budget)
         _refuse_shared_keys(chosen.overrides, chosen.path, "the runs of a budget")

@@ -12,7 +12,6 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -82,13 +81,14 @@ class CellRecord:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write ``content`` atomically: a crash leaves the old file or the new one."""
+    text = json.dumps(content, indent=1, sort_keys=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    with os.fdopen(handle, "w") as file:
-        json.dump(content, file, indent=1, sort_keys=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(part, path)
+    part.replace(path)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
