@@ -1,0 +1,91 @@
+"""Decoded images and what is known of their data set."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from dfkd.config import DataConfig
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """One split of a data set, decoded, in memory."""
+
+    images: Tensor
+    """uint8, (count, 3, size, size)."""
+    labels: Tensor
+    """int64, (count,), from 0 to the number of classes - 1."""
+    class_names: tuple[str, ...]
+    """By label."""
+    fingerprint: str
+    """Hash of the files' bytes, names and labels: what the numbers measured on it depend on."""
+
+    def to(self, device: torch.device) -> "ImageSet":
+        """Return the same images on ``device``."""
+        return ImageSet(self.images.to(device), self.labels.to(device), self.class_names, self.fingerprint)
+
+
+@runtime_checkable
+class Loader(Protocol):
+    """Reads one split from disk."""
+
+    def __call__(self, config: DataConfig, *, root: Path | None, train: bool) -> ImageSet:
+        """Return the split; training images keep the border that ``crop_fraction`` cuts off, test images do not."""
+        ...
+
+
+@runtime_checkable
+class Signer(Protocol):
+    """Tells cheaply whether a split on disk has changed since it was last decoded."""
+
+    def __call__(self, config: DataConfig, *, root: Path | None) -> str:
+        """Return a string that changes with the names, sizes and times of the test files; check that files exist."""
+        ...
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A data set that can be named in ``data.dataset``."""
+
+    title: str
+    """As a table prints it."""
+    mean: tuple[float, float, float]
+    """Per channel, of pixels in [0, 1]: what the networks' inputs are normalised by."""
+    std: tuple[float, float, float]
+    """Per channel, likewise."""
+    flip: bool
+    """Whether a mirrored image still shows the same class."""
+    gray: bool
+    """Whether its images have equal colour channels; a generator's images are then made gray too."""
+    load: Loader
+    """Decode a split."""
+    sign: Signer
+    """Sign the test split."""
+
+    def normalise(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+        """Return pixels in [0, 1] as the networks see them: (pixels - mean) / std."""
+        mean = torch.tensor(self.mean, device=pixels.device).view(3, 1, 1)
+        std = torch.tensor(self.std, device=pixels.device).view(3, 1, 1)
+        return (pixels - mean) / std
+
+    def normalise_bytes(self, images: UInt8[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+        """Return uint8 images as the networks see them."""
+        return self.normalise(images.float() / 255)
+
+    def normalise_tanh(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+        """Return a generator's images in [-1, 1] as the networks see them."""
+        return self.normalise(self.pixels(images))
+
+    def pixels(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+        """Return a generator's images as pixels in [0, 1], where [-1, 1] spans black to white; gray if the data are."""
+        pixels = (images + 1) / 2
+        return pixels.mean(dim=1, keepdim=True).expand_as(pixels) if self.gray else pixels
+
+
+def resized_size(config: DataConfig) -> int:
+    """Return the shorter side in pixels before cropping."""
+    return round(config.image_size / config.crop_fraction)
