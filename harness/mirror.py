@@ -35,11 +35,11 @@ class Mirror:
     """Writes cells to MLflow. Not thread-safe: one thread uses it at a time."""
 
     def __init__(self, uri: str, store: Store) -> None:
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.ERROR)
         _use_write_ahead_log(uri)
         from mlflow.tracking import MlflowClient  # here, because it takes a second
 
+        for name in ("mlflow", "alembic"):  # after the import, which sets levels of its own
+            logging.getLogger(name).setLevel(logging.ERROR)
         self._store = store
         self._client = MlflowClient(tracking_uri=uri)
         experiment = self._client.get_experiment_by_name(EXPERIMENT)

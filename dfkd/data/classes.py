@@ -28,7 +28,9 @@ def select_classes(
         kept = list(range(len(names)))
     elif isinstance(wanted, int):
         if wanted > len(names):
-            raise DataError(f"`data.classes` must not ask for more classes than the {len(names)} there are, but it is {choice!r}.")
+            raise DataError(
+                f"`data.classes` must not ask for more classes than the {len(names)} there are, but it is {choice!r}."
+            )
         kept = list(range(wanted))
     else:
         known = {str(number): label for label, number in enumerate(numbers)} | {n: i for i, n in enumerate(names)}
@@ -40,7 +42,9 @@ def select_classes(
                 )
         kept = [known[item] for item in wanted]
         if len(set(kept)) < len(kept):
-            raise DataError(f"`data.classes` must list each class once, but {choice!r} names one by number and by name.")
+            raise DataError(
+                f"`data.classes` must list each class once, but {choice!r} names one by number and by name."
+            )
     relabel = np.full(len(names), -1)
     relabel[kept] = np.arange(len(kept))
     new = relabel[labels]

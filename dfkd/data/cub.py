@@ -35,12 +35,16 @@ def find_folder(root: Path | None) -> Path:
         DataError: there is none.
     """
     if root is None:
-        raise DataError(f"The data set cub200 must be read from disk: give `--data-root DIR`, the folder that holds {FOLDER}.")
+        raise DataError(
+            f"The data set cub200 must be read from disk: give `--data-root DIR`, the folder that holds {FOLDER}."
+        )
     for folder in (root / FOLDER, root):
         if (folder / "images.txt").is_file():
             return folder
     reason = f"holds neither {FOLDER}/images.txt nor images.txt" if root.is_dir() else "does not exist"
-    raise DataError(f"The data root must hold the folder {FOLDER}, but {root} {reason}. Give its place with `--data-root`.")
+    raise DataError(
+        f"The data root must hold the folder {FOLDER}, but {root} {reason}. Give its place with `--data-root`."
+    )
 
 
 def _read_table(path: Path) -> list[tuple[int, str]]:
@@ -86,7 +90,9 @@ def _list_split(config: DataConfig, root: Path | None, *, train: bool) -> _Listi
     class_numbers = _read_numbers(folder / "image_class_labels.txt", images)
     unknown = set(class_numbers.tolist()) - labels.keys()
     if unknown:
-        raise DataError(f"{folder / 'classes.txt'} must name every class of image_class_labels.txt, but not {min(unknown)}.")
+        raise DataError(
+            f"{folder / 'classes.txt'} must name every class of image_class_labels.txt, but not {min(unknown)}."
+        )
     positions, new, class_names = select_classes(
         config.classes,
         [name for _, name in classes],

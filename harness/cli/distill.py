@@ -49,7 +49,7 @@ def distill(
     chosen = pick_device(device)
     opened = open_store(store)
     prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=True, cache=True)
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     run_plan(
         prepared,
         store=opened,

@@ -100,7 +100,7 @@ def _print_plan(plan: Plan, store: Store, totals: dict[str, int]) -> None:
             )
             states.append("running" if record.status != "done" and store.is_running(cell.id) else part)
         table.add_row(row, *states)
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     console.print(_sentence(totals))
 
@@ -139,7 +139,7 @@ def ablate(
     opened = open_store(store)
     prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=True, cache=True)
     totals = counts(opened, list(prepared.plan.ids))
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     console.print(f"{prepared.plan.title} ({prepared.plan.grid}): {_sentence(totals)}")
     try:
         run_plan(
@@ -194,7 +194,7 @@ def status(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> i
     for each in content["plans"]:
         numbers = (str(each[key]) for key in ("cells", "done", "running", "todo", "failed"))
         table.add_row(each["grid"], each["dataset"], each["budget"], ",".join(map(str, each["seeds"])), *numbers)
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     console.print(f"{_sentence(content)} Cells that grids share are counted once.")
     for failure in content["failures"]:

@@ -29,7 +29,7 @@ def teacher(
     chosen = pick_device(device)
     opened = open_store(store)
     path = opened.teacher(teacher_name(config))
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     if path.exists():
         _check(config, path, data_root=data_root, store=opened, device=chosen, console=console)
     else:

@@ -18,7 +18,7 @@ ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # five files a trial that say what the store says
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: it stops at once, and the store knows what is done
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_AIR_NEW_OUTPUT": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     # Keep the memory of large tensors instead of returning it to the system after every step: a fifth of a CPU step.
     "MALLOC_MMAP_THRESHOLD_": str(2**33),
