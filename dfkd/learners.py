@@ -57,6 +57,7 @@ class Learners:
             self.generator.parameters(),
             config.generator.learning_rate,
             betas=(config.generator.beta1, config.generator.beta2),
+            fused=True,
         )
         trained = [p for p in self.auxiliary.parameters() if p.requires_grad]
         self.student_optimizer = torch.optim.SGD(
@@ -64,6 +65,7 @@ class Learners:
             config.student.learning_rate,
             momentum=config.student.momentum,
             weight_decay=config.student.weight_decay,
+            fused=True,
         )
         rounds = config.schedule.epochs * config.schedule.iterations_per_epoch
         self.student_schedule = _cosine(self.student_optimizer, rounds * config.schedule.student_steps)

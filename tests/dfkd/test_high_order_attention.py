@@ -42,15 +42,16 @@ def test_a_subset_of_the_orders_has_their_routes_alone():
 @given(st.integers(0, 99), st.permutations([1, 2, 3, 4]))
 def test_a_route_is_homogeneous_of_its_order_below_the_sigmoid(seed, orders):
     attention, x = HighOrderAttention(8, orders=orders, reduction=2), maps(seed)
+    doubled, once = attention.scores(2 * x), attention.scores(x)
     for route, order in enumerate(orders):
-        torch.testing.assert_close(attention.scores(2 * x, route), 2**order * attention.scores(x, route))
+        torch.testing.assert_close(doubled[:, route], 2**order * once[:, route])
 
 
 def test_first_order_scores_are_two_convolutions_with_a_relu_between():
     attention, x = HighOrderAttention(8, orders=(1,), reduction=4), maps()
-    down, up = attention.factors[0][0].weight[..., 0, 0], attention.raise_channels[0].weight[..., 0, 0]
+    down, up = attention.factors.weight[..., 0, 0], attention.raise_channels.weight[..., 0, 0]
     expected = torch.einsum("oc,bchw->bohw", up, torch.einsum("oc,bchw->bohw", down, x).relu())
-    torch.testing.assert_close(attention.scores(x, 0), expected)
+    torch.testing.assert_close(attention.scores(x)[:, 0], expected)
 
 
 @given(st.integers(0, 99))
@@ -61,12 +62,21 @@ def test_attention_lies_in_the_open_unit_interval_and_shrinks_the_features(seed)
     torch.testing.assert_close(attention(x), gate * x)
 
 
+def test_routes_do_not_share_projections():
+    attention, x = HighOrderAttention(8, orders=(1, 2), reduction=4), maps()
+    down, up = attention.factors.weight[..., 0, 0], attention.raise_channels.weight[..., 0, 0]
+    # Two hidden channels a projection: rows 0-1 of `down` are order 1's, 2-3 and 4-5 are order 2's factors;
+    # rows 0-7 of `up` are order 1's, 8-15 order 2's.
+    first, left, right = (torch.einsum("oc,bchw->bohw", down[i : i + 2], x) for i in (0, 2, 4))
+    torch.testing.assert_close(attention.scores(x)[:, 0], torch.einsum("oc,bchw->bohw", up[:8], first.relu()))
+    torch.testing.assert_close(attention.scores(x)[:, 1], torch.einsum("oc,bchw->bohw", up[8:], (left * right).relu()))
+
+
 def test_attention_is_the_mean_over_the_orders():
     attention = HighOrderAttention(8, orders=(1, 2), reduction=2)
-    for conv, weight in zip(attention.raise_channels, (0.0, 1e3), strict=True):
-        nn.init.constant_(conv.weight, weight)
-    for factor in attention.factors[1]:
-        nn.init.constant_(factor.weight, 1.0)
+    nn.init.constant_(attention.raise_channels.weight[:8], 0.0)
+    nn.init.constant_(attention.raise_channels.weight[8:], 1e3)
+    nn.init.constant_(attention.factors.weight, 1.0)
     # Order 1 scores 0: sigmoid 1/2. Order 2 scores far above 0: sigmoid 1. The mean is 3/4.
     torch.testing.assert_close(attention.attention(torch.ones(1, 8, 1, 1)), torch.full((1, 8, 1, 1), 0.75))
 
