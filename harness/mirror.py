@@ -4,6 +4,7 @@ Everything is read from the store, so the mirror can fail, be deleted, or be poi
 """
 
 import logging
+import os
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,6 +36,7 @@ class Mirror:
     """Writes cells to MLflow. Not thread-safe: one thread uses it at a time."""
 
     def __init__(self, uri: str, store: Store) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         _use_write_ahead_log(uri)
         from mlflow.tracking import MlflowClient  # here, because it takes a second
 

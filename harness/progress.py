@@ -102,4 +102,5 @@ class ProgressView:
 
     def close(self) -> None:
         """Take the bars off the screen."""
-        self._progress.stop()
+        if self._console.is_terminal:
+            self._progress.stop()
