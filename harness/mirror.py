@@ -46,7 +46,8 @@ class Mirror:
         self._client = MlflowClient(tracking_uri=uri)
         experiment = self._client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
-            artifacts = (store.root / "mlflow-artifacts").as_uri() if uri == default_uri(store) else None
+            # A server has a place of its own for artifacts; a bare file would take the working directory.
+            artifacts = (store.root / "mlflow-artifacts").as_uri() if uri.startswith("sqlite:") else None
             self._experiment = self._client.create_experiment(EXPERIMENT, artifact_location=artifacts)
         else:
             self._experiment = experiment.experiment_id

@@ -85,6 +85,19 @@ def test_a_second_grid_adds_its_tag_to_the_same_run(mirrored):
     assert {"dfkd.grid.g", "dfkd.grid.h"} <= run.data.tags.keys()
 
 
+def test_artifacts_of_a_file_stay_with_the_store(mirrored, monkeypatch, tmp_path):
+    store, plan, client = mirrored
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (store.cell("a") / "samples.png").write_bytes(b"png")
+    write_json(store.cell("a") / "result.json", RESULT)
+    Mirror(default_uri(store), store).sync(plan.ids, plan)
+    (run,) = runs(client)
+    assert run.info.artifact_uri.startswith("file://")
+    assert [artifact.path for artifact in client.list_artifacts(run.info.run_id)] == ["samples.png"]
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_sqlite_is_put_into_its_write_ahead_log(mirrored):
     store, _, _ = mirrored
     Mirror(default_uri(store), store)
