@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from dfkd.config import RunConfig
 from dfkd.data import ImageSet, dataset_spec
 from dfkd.evaluation import load_test_images
 from dfkd.models import build_classifier
@@ -33,15 +32,6 @@ class Prepared:
     teacher: Teacher | None
     teacher_path: Path
     teacher_command: str
-    test: ImageSet
-
-
-def find_teacher(
-    config: RunConfig, settings: Mapping[str, Any], *, store: Store, data_root: Path | None, named: Path | None
-) -> tuple[Path, str]:
-    """Return where the teacher of ``config`` is or should be, and the command that makes it."""
-    path = named or store.teacher(teacher_name(config))
-    return path, teacher_command(config, settings, store=store.root, data_root=data_root)
 
 
 def prepare(
@@ -56,7 +46,8 @@ def prepare(
         UserError: images or teacher are missing, damaged or unsuitable, or two networks do not fit together.
     """
     test = load_test_images(request.base.data, root=data_root, cache=store.cache if cache else None)
-    path, command = find_teacher(request.base, request.settings, store=store, data_root=data_root, named=teacher)
+    path = teacher or store.teacher(teacher_name(request.base))
+    command = teacher_command(request.base, request.settings, store=store.root, data_root=data_root)
     loaded = None
     if path.exists() or teacher_needed or teacher is not None:
         way_out = "Name another with `--teacher`." if teacher else f"Train it with: {command}"
@@ -69,7 +60,7 @@ def prepare(
         test_fingerprint=test.fingerprint,
         context=_context(request, loaded, test),
     )
-    return Prepared(plan, cells, loaded, path, command, test)
+    return Prepared(plan, cells, loaded, path, command)
 
 
 def _check_networks(request: Request, teacher: Teacher) -> None:

@@ -58,8 +58,10 @@ class Mirror:
     def sync(self, ids: Iterable[str], plan: Plan) -> None:
         """Bring the runs of these cells up to date with the store. A cell that never started has no run."""
         for cell_id in ids:
+            if cell_id in self._finished:
+                continue
             record = self._store.read(cell_id)
-            if cell_id in self._finished or (record.status == "todo" and record.epochs_done == 0):
+            if record.status == "todo" and record.epochs_done == 0:
                 continue
             run = self._runs.get(cell_id) or self._open(cell_id, plan)
             self._log_new(cell_id, run)
