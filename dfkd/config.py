@@ -135,6 +135,7 @@ class StudentConfig:
 
 GENERATOR_SCHEDULES = ("cosine", "constant")
 SOFTMAX_AXES = ("channels", "positions")
+GENERATOR_OUTPUTS = ("normalised", "pixels", "standardised")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +171,10 @@ class GeneratorConfig:
     schedule: str = "cosine"
     """``cosine``: the learning rate falls to zero along half a cosine, as the student's does; or ``constant``. The
     paper names a schedule for the student alone."""
+    output: str = "normalised"
+    """How the tanh's [-1, 1] meets networks that expect normalised images: ``normalised`` gives it to them as it is,
+    one standard deviation either side of the data set's mean; ``pixels`` takes it as black to white and normalises
+    that; ``standardised`` gives every channel of the batch mean 0 and variance 1. Not stated in the paper."""
     beta1: float = 0.5
     """Of Adam."""
     beta2: float = 0.99
@@ -181,6 +186,7 @@ class GeneratorConfig:
         _require_positive("generator.noise_size", self.noise_size)
         _require_positive("generator.learning_rate", self.learning_rate)
         _require_choice("generator.schedule", self.schedule, GENERATOR_SCHEDULES)
+        _require_choice("generator.output", self.output, GENERATOR_OUTPUTS)
         _require(0 <= self.beta1 < 1, "in [0, 1)", "generator.beta1", self.beta1)
         _require(0 <= self.beta2 < 1, "in [0, 1)", "generator.beta2", self.beta2)
 

@@ -34,6 +34,7 @@ class Learners:
 
     def __init__(self, config: RunConfig, *, teacher: Teacher, device: torch.device) -> None:
         self._compute = config.compute
+        self._output = config.generator.output
         self._noise_shape = (config.schedule.batch_size, config.generator.noise_size)
         self.device = device
         self.spec = dataset_spec(config.data.dataset)
@@ -81,8 +82,8 @@ class Learners:
         return torch.randn(self._noise_shape, generator=self.noise).to(self.device, non_blocking=True)
 
     def network_input(self, images: Tensor) -> Tensor:
-        """Return the generator's images as teacher and student see them: normalised, in the run's memory order."""
-        return self.spec.normalise_tanh(images).to(memory_format=memory_format(self._compute))
+        """Return the generator's images as teacher and student see them, in the run's memory order."""
+        return self.spec.generated(images, self._output).to(memory_format=memory_format(self._compute))
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which networks run."""

@@ -90,5 +90,6 @@ def sample_grid(path: Path, config: RunConfig, *, count: int = 64, columns: int 
     network.load_state_dict(_read(path, way_out="Run it again.")["generator"])
     noise = torch.randn(count, config.generator.noise_size, generator=generator(config.seed, "samples"))
     # In training mode, as the student sees them: normalised by the batch's own statistics.
-    images = dataset_spec(config.data.dataset).pixels(network.train()(noise))
+    spec = dataset_spec(config.data.dataset)
+    images = spec.denormalise(spec.generated(network.train()(noise), config.generator.output))
     return (make_grid(images, nrow=columns, pad_value=1.0) * 255).round().to(torch.uint8)

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from dfkd.config import DataConfig
 
@@ -76,14 +76,26 @@ class DatasetSpec:
         """Return uint8 images as the networks see them."""
         return self.normalise(images.float() / 255)
 
-    def normalise_tanh(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
-        """Return a generator's images in [-1, 1] as the networks see them."""
-        return self.normalise(self.pixels(images))
+    def denormalise(self, inputs: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+        """Return what the networks see as pixels that can be shown: the inverse of ``normalise``, cut to [0, 1]."""
+        mean = torch.tensor(self.mean, device=inputs.device).view(3, 1, 1)
+        std = torch.tensor(self.std, device=inputs.device).view(3, 1, 1)
+        return (inputs * std + mean).clamp(0, 1)
 
-    def pixels(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
-        """Return a generator's images as pixels in [0, 1], where [-1, 1] spans black to white; gray if the data are."""
-        pixels = (images + 1) / 2
-        return pixels.mean(dim=1, keepdim=True).expand_as(pixels) if self.gray else pixels
+    def generated(
+        self, images: Float[Tensor, "batch 3 height width"], output: str
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Return a generator's images in [-1, 1] as the networks see them; gray if the data are.
+
+        ``output`` is ``generator.output`` of the configuration.
+        """
+        if self.gray:
+            images = images.mean(dim=1, keepdim=True).expand_as(images)
+        if output == "pixels":
+            return self.normalise((images + 1) / 2)
+        if output == "standardised":
+            return nn.functional.batch_norm(images, None, None, training=True)
+        return images
 
 
 def resized_size(config: DataConfig) -> int:

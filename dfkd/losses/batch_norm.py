@@ -12,11 +12,16 @@ class _BatchStatistics(torch.autograd.Function):
 
     Written out because autograd's own backward of ``var_mean`` makes four full-size temporaries a layer: that was
     about half of a generator step's time on a CPU. The gradient is affine in x per channel, so one pass is enough.
+    On a CPU the statistics come from batch norm's own kernel, which reads x once, in either memory order.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-        variance, mean = torch.var_mean(x.float(), dim=(0, 2, 3), correction=0)
+        if x.device.type == "cpu":
+            scratch = x.new_zeros(2, x.shape[1], dtype=torch.float32)
+            mean, variance = torch.batch_norm_update_stats(x, scratch[0], scratch[1], 0.0)
+        else:
+            variance, mean = torch.var_mean(x.float(), dim=(0, 2, 3), correction=0)
         ctx.save_for_backward(x, mean)
         return mean, variance
 

@@ -78,6 +78,7 @@ def complaint(overrides):
         ("generator.noise_size", 0, ["`generator.noise_size` must be a finite number > 0"]),
         ("generator.attention.reduction", 3, ["`generator.attention.reduction` must be a power of two", "it is 3"]),
         ("generator.attention.softmax_axis", "channel", ["Did you mean `channels`?", "Known: channels, positions"]),
+        ("generator.output", "pixel", ["`generator.output`", "Did you mean `pixels`?"]),
         ("student_loss.mhad.orders", "3+1", ["`student_loss.mhad.orders` must be ascending", "'3+1'"]),
         ("student_loss.mhad.orders", "1+1", ["ascending", "'1+1'"]),
         ("student_loss.mhad.orders", "1+7", ["orders from 1 to 6", "'1+7'"]),

@@ -85,10 +85,37 @@ def test_classes_that_do_not_exist_are_refused(classes, message):
 def test_images_are_normalised_as_the_data_set_says():
     spec = dataset_spec("digits")
     black_white = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 3, 4, 4)
-    # (0 - 1/2) / (1/2) and (1 - 1/2) / (1/2); the generator's -1 and 1 mean the same.
+    # (0 - 1/2) / (1/2) and (1 - 1/2) / (1/2)
     expected = torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, 4, 4)
     torch.testing.assert_close(spec.normalise_bytes(black_white), expected)
-    torch.testing.assert_close(spec.normalise_tanh(expected), expected)
     # CUB's are ImageNet's: the red channel's white is (1 - 0.485) / 0.229.
-    white = dataset_spec("cub200").normalise_tanh(torch.ones(1, 3, 1, 1))[0, 0, 0, 0]
+    white = dataset_spec("cub200").normalise(torch.ones(1, 3, 1, 1))[0, 0, 0, 0]
     torch.testing.assert_close(white, torch.tensor((1 - 0.485) / 0.229))
+
+
+@pytest.mark.parametrize(
+    ("output", "red"),
+    [
+        # As they are; as the pixels 0 and 3/4 of the red channel; with mean 0 and variance 1.
+        ("normalised", [-1.0, 0.5]),
+        ("pixels", [-0.485 / 0.229, (0.75 - 0.485) / 0.229]),
+        ("standardised", [-1.0, 1.0]),
+    ],
+)
+def test_a_generators_images_meet_the_networks_as_the_option_says(output, red):
+    spec = dataset_spec("cub200")
+    images = torch.tensor([-1.0, 0.5]).view(2, 1, 1, 1).expand(2, 3, 4, 4)
+    found = spec.generated(images, output)
+    torch.testing.assert_close(found[:, 0, 0, 0], torch.tensor(red), rtol=1e-4, atol=0)
+
+
+def test_a_generators_images_are_gray_where_the_data_are():
+    images = torch.tensor([-1.0, 0.0, 0.4]).view(1, 3, 1, 1)
+    torch.testing.assert_close(dataset_spec("digits").generated(images, "normalised"), torch.full((1, 3, 1, 1), -0.2))
+
+
+def test_what_the_networks_see_can_be_shown():
+    spec = dataset_spec("cub200")
+    pixels = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(spec.denormalise(spec.normalise(pixels)), pixels)
+    assert spec.denormalise(torch.full((1, 3, 1, 1), 9.0)).max() == 1  # brighter than white is white

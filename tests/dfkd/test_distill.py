@@ -137,7 +137,7 @@ def test_the_generators_gradient_is_that_of_equation_10(tiny, learners):
     terms = generator_step(tiny(overrides), ours)
     # 0.5 L_BN - 2 KL; the teacher is in evaluation mode, the student normalises by the batch's own statistics.
     teacher, student = twin.teacher.classifier.network.eval(), twin.student.network.train()
-    images = twin.spec.normalise_tanh(twin.generator(twin.draw_noise()))
+    images = twin.network_input(twin.generator(twin.draw_noise()))
     with tap_batch_norms(teacher, enabled=True) as (layers, inputs):
         logits = teacher(images)
     matching, divergence = (
@@ -159,7 +159,7 @@ def test_the_students_gradient_is_that_of_equation_11(tiny, learners):
     ours, twin = learners(overrides), learners(overrides)
     terms = student_step(tiny(overrides), ours)
     with torch.no_grad():
-        images = twin.spec.normalise_tanh(twin.generator(twin.draw_noise()))
+        images = twin.network_input(twin.generator(twin.draw_noise()))
     with tap_features(twin.teacher.classifier, enabled=True) as theirs, tap_features(twin.student, enabled=True) as own:
         teacher_logits, student_logits = twin.teacher.classifier.network(images), twin.student.network.train()(images)
     expected = {

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dfkd.config import GeneratorConfig, SpatialAttentionConfig
-from dfkd.models.generator import AttentionGenerator, SpatialAttention
+from dfkd.models.generator import AttentionGenerator, SpatialAttention, _AttendChannels
 
 
 def features(size, channels=16):
@@ -52,6 +52,35 @@ def test_softmax_sums_to_one_over_the_named_axis(axis, dims):
 def test_output_is_the_features_plus_lambda_times_the_attended_features(weight):
     module, x = spatial(weight=weight), features(8)
     torch.testing.assert_close(module(x), x + weight * module.attention(x) * x)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_gradient_over_channels_is_that_of_softmax_and_product(memory_format):
+    def leaves():
+        source = torch.Generator().manual_seed(0)
+        shape = (2, 5, 3, 4)
+        pair = [torch.randn(shape, generator=source, dtype=torch.float64) for _ in range(2)]
+        return [x.to(memory_format=memory_format).requires_grad_() for x in pair]
+
+    ours, theirs = leaves(), leaves()
+    output = _AttendChannels.apply(*ours, 0.3)
+    expected = theirs[0] * (1 + 0.3 * theirs[1].softmax(dim=1))
+    torch.testing.assert_close(output, expected)
+    upstream = torch.randn(output.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    output.backward(upstream)
+    expected.backward(upstream)
+    for x, y in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(x.grad, y.grad)
+    assert torch.autograd.gradcheck(lambda features, scores: _AttendChannels.apply(features, scores, 0.3), leaves())
+
+
+def test_in_bfloat16_the_output_is_of_the_features_type():
+    module, x = spatial(weight=1.0), features(8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = module(x.bfloat16())
+    assert output.dtype == torch.bfloat16
+    # Two roundings to 8 bits, of the softmax and of the sum; lambda = 1 makes them visible.
+    torch.testing.assert_close(output.float(), module(x).detach(), rtol=0.02, atol=0.02)
 
 
 def test_attention_has_the_convolutions_of_table_6():
