@@ -125,13 +125,20 @@ class StudentConfig:
     """Of SGD."""
     weight_decay: float = 5e-4
     """L2 penalty on the weights."""
+    normalisation_when_frozen: str = "batch"
+    """In the generator's phase the student's batch norms use the statistics of the ``batch``, without remembering them,
+    or those of the ``running`` mean and variance. Not stated in the paper."""
 
     def __post_init__(self) -> None:
         _require_choice("student.architecture", self.architecture, ARCHITECTURES)
+        _require_choice("student.normalisation_when_frozen", self.normalisation_when_frozen, NORMALISATIONS)
         _require_positive("student.learning_rate", self.learning_rate)
         _require(0 <= self.momentum < 1, "in [0, 1)", "student.momentum", self.momentum)
         _require_weight("student.weight_decay", self.weight_decay)
 
+
+NORMALISATIONS = ("batch", "running")
+"""What the batch norms of a network use that is not being trained: the batch's statistics or the remembered ones."""
 
 GENERATOR_SCHEDULES = ("cosine", "constant")
 SOFTMAX_AXES = ("channels", "positions")
@@ -179,6 +186,9 @@ class GeneratorConfig:
     """Of Adam."""
     beta2: float = 0.99
     """Of Adam."""
+    normalisation_when_frozen: str = "batch"
+    """In the student's phase the generator's batch norms use the statistics of the ``batch`` or those of the
+    ``running`` mean and variance. Not stated in the paper."""
     attention: SpatialAttentionConfig = field(default_factory=SpatialAttentionConfig)
     """The spatial attention modules."""
 
@@ -187,6 +197,7 @@ class GeneratorConfig:
         _require_positive("generator.learning_rate", self.learning_rate)
         _require_choice("generator.schedule", self.schedule, GENERATOR_SCHEDULES)
         _require_choice("generator.output", self.output, GENERATOR_OUTPUTS)
+        _require_choice("generator.normalisation_when_frozen", self.normalisation_when_frozen, NORMALISATIONS)
         _require(0 <= self.beta1 < 1, "in [0, 1)", "generator.beta1", self.beta1)
         _require(0 <= self.beta2 < 1, "in [0, 1)", "generator.beta2", self.beta2)
 
@@ -231,6 +242,9 @@ class GeneratorLossConfig:
         )
 
 
+KL_DIRECTIONS = ("forward", "reverse")
+
+
 @dataclass(frozen=True, kw_only=True)
 class DistillationConfig:
     """Matching the teacher's class probabilities (equation 2)."""
@@ -239,8 +253,12 @@ class DistillationConfig:
     """1 in the paper."""
     temperature: float = 1.0
     """Of both softmaxes, here and in the generator's adversarial term. The paper mentions none."""
+    direction: str = "forward"
+    """``forward``: KL(teacher, student), as the same author's code has it; ``reverse``: KL(student, teacher), as
+    equation 2 writes it. Here and in the generator's adversarial term."""
 
     def __post_init__(self) -> None:
+        _require_choice("student_loss.distillation.direction", self.direction, KL_DIRECTIONS)
         _require_weight("student_loss.distillation.weight", self.weight)
         _require_positive("student_loss.distillation.temperature", self.temperature)
 
@@ -322,6 +340,9 @@ class StudentLossConfig:
         )
 
 
+PHASES = ("alternate", "staged")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
     """How long, and in which rhythm (section 5.1, Algorithm 1)."""
@@ -336,8 +357,12 @@ class ScheduleConfig:
     """Student steps in a round: the paper's k."""
     batch_size: int = 64
     """Images synthesised for a step."""
+    phases: str = "alternate"
+    """``alternate``: every round is its generator steps, then its student steps; ``staged``: all generator steps of the
+    run come before its first student step. Algorithm 1 reads as the second, the text as the first."""
 
     def __post_init__(self) -> None:
+        _require_choice("schedule.phases", self.phases, PHASES)
         for name in ("epochs", "iterations_per_epoch", "generator_steps", "student_steps"):
             _require_positive(f"schedule.{name}", getattr(self, name))
         _require(self.batch_size >= 2, _TWO_IMAGES, "schedule.batch_size", self.batch_size)

@@ -94,7 +94,7 @@ def canonical(config: RunConfig) -> dict[str, Scalar]:
     flat, default = flatten(config), flatten(RunConfig())
 
     def matters(key: str) -> bool:
-        if key == "student_loss.distillation.temperature":
+        if key in ("student_loss.distillation.temperature", "student_loss.distillation.direction"):
             off = flat["student_loss.distillation.weight"] == 0 == flat["generator_loss.adversarial.weight"]
         else:
             off = any(

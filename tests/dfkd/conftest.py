@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from dfkd.config import RunConfig
 from dfkd.data import dataset_spec
+from dfkd.learners import Learners
 from dfkd.overrides import with_overrides
 from dfkd.teacher import load_teacher, train_teacher
 
@@ -62,3 +63,9 @@ def teacher_path(tiny, digits, tmp_path_factory):
 def teacher(tiny, teacher_path):
     """Return that teacher, loaded anew: a test may do with it what it likes."""
     return load_teacher(tiny(), teacher_path, class_names=("0", "1", "2"), way_out="")
+
+
+@pytest.fixture
+def learners(tiny, teacher):
+    """Return ``learners(overrides)``: everything that a tiny run trains, at its initial state."""
+    return lambda overrides={}: Learners(tiny(overrides), teacher=teacher, device=torch.device("cpu"))

@@ -9,11 +9,9 @@ import torch
 
 import dfkd.distill
 import dfkd.models.auxiliary
-from dfkd.distill import TIMINGS, distill, generator_step, run_summary, student_step
+import dfkd.steps
+from dfkd.distill import TIMINGS, distill, epoch_phases, run_summary
 from dfkd.errors import TrainingDivergedError
-from dfkd.learners import Learners
-from dfkd.losses import batch_norm_statistics, soft_target_kl
-from dfkd.models.taps import tap_batch_norms, tap_features
 
 CPU = torch.device("cpu")
 SHORT = {"schedule.epochs": 1}
@@ -25,6 +23,22 @@ TERMS = (
     "student_loss.sfcl",
 )
 
+ALWAYS = {
+    "epoch",
+    "generator.gradient_norm",
+    "generator.learning_rate",
+    "student.gradient_norm",
+    "student.learning_rate",
+    "synthetic.agreement",
+    "synthetic.class_coverage",
+    "synthetic.class_entropy",
+    "synthetic.confidence",
+    "synthetic.entropy",
+    "test_accuracy",
+    *TIMINGS,
+}
+"""What a record holds whatever the losses are."""
+
 
 @pytest.fixture
 def run(tiny, teacher, digits):
@@ -32,20 +46,6 @@ def run(tiny, teacher, digits):
     return lambda overrides={}, **settings: list(
         distill(tiny(overrides), teacher=teacher, test=digits[1], device=CPU, **settings)
     )
-
-
-@pytest.fixture
-def learners(tiny, teacher):
-    """Return ``learners(overrides)``: everything that a tiny run trains, at its initial state."""
-    return lambda overrides={}: Learners(tiny(overrides), teacher=teacher, device=CPU)
-
-
-def snapshot(module):
-    return {name: value.clone() for name, value in module.state_dict().items()}
-
-
-def equal(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def weights(on):
@@ -62,16 +62,15 @@ COMBINATIONS = [
 @pytest.mark.parametrize("on", COMBINATIONS, ids=lambda on: "+".join(term.split(".")[1] for term in on))
 def test_a_record_has_the_terms_that_are_on_and_no_other(run, on):
     (record,) = run(SHORT | weights(on))
-    always = {"epoch", "student.learning_rate", "test_accuracy", *TIMINGS}
-    assert record.keys() == always | set(on)
+    assert record.keys() == ALWAYS | set(on)
     assert all(math.isfinite(value) for value in record.values())
 
 
 @pytest.mark.parametrize(
     ("off", "module", "function"),
     [
-        (("generator_loss.batch_norm",), dfkd.distill, "batch_norm_statistics"),
-        (("generator_loss.adversarial", "student_loss.distillation"), dfkd.distill, "soft_target_kl"),
+        (("generator_loss.batch_norm",), dfkd.steps, "batch_norm_statistics"),
+        (("generator_loss.adversarial", "student_loss.distillation"), dfkd.steps, "soft_target_kl"),
         (("student_loss.mhad",), dfkd.models.auxiliary, "attention_distance"),
         (("student_loss.sfcl",), dfkd.models.auxiliary, "semantic_contrast"),
     ],
@@ -81,126 +80,6 @@ def test_a_term_of_weight_zero_is_never_computed(run, monkeypatch, off, module, 
     run(SHORT | weights(set(TERMS) - set(off)))
     with pytest.raises(pytest.fail.Exception, match="computed"):
         run(SHORT | weights(TERMS))
-
-
-def test_without_the_adversarial_term_the_generator_does_not_ask_the_student(tiny, learners):
-    off = {"generator_loss.adversarial.weight": 0.0}
-    learners = learners(off)
-    learners.student.network.register_forward_pre_hook(lambda *args: pytest.fail("asked"))
-    generator_step(tiny(off), learners)
-
-
-def test_the_generator_step_changes_the_generator_alone(tiny, learners, teacher):
-    learners = learners()
-    others = (teacher.classifier.network, learners.student.network, learners.auxiliary)
-    before, core = [snapshot(m) for m in others], snapshot(learners.generator)
-    generator_step(tiny(), learners)
-    assert all(equal(snapshot(m), state) for m, state in zip(others, before, strict=True))
-    assert all(p.grad is None for m in others for p in m.parameters())
-    after = snapshot(learners.generator)
-    assert all(not torch.equal(after[name], core[name]) for name, _ in learners.generator.named_parameters())
-
-
-@pytest.mark.parametrize("attention", ["frozen", "shared"])
-def test_the_student_step_changes_the_student_and_what_is_trained_beside_it(tiny, learners, teacher, attention):
-    config = tiny({"student_loss.mhad.attention": attention})
-    learners = learners({"student_loss.mhad.attention": attention})
-    network, generator = teacher.classifier.network, learners.generator
-    frozen = snapshot(network)
-    fixed = [(p, p.detach().clone()) for p in generator.parameters()]
-    beside = [(p, p.detach().clone()) for p in learners.auxiliary.parameters()]
-    student = [(p, p.detach().clone()) for p in learners.student.network.parameters()]
-    student_step(config, learners)
-    assert equal(snapshot(network), frozen)
-    assert all(torch.equal(p, before) for p, before in fixed)
-    assert all(p.grad is None for p in (*network.parameters(), *generator.parameters()))
-    assert all(torch.equal(p, before) != p.requires_grad for p, before in beside)
-    assert any(not p.requires_grad for p, _ in beside) == (attention == "frozen")
-    assert not any(torch.equal(p, before) for p, before in student)
-
-
-def test_the_steps_take_turns_without_leaving_anything_frozen(tiny, learners):
-    learners = learners()
-    student_step(tiny(), learners)
-    generator_step(tiny(), learners)
-    before = snapshot(learners.student.network)
-    student_step(tiny(), learners)
-    assert learners.student.network.training
-    after = snapshot(learners.student.network)
-    assert not [name for name in after if torch.equal(after[name], before[name])]  # weights and batch statistics
-
-
-def test_the_generators_gradient_is_that_of_equation_10(tiny, learners):
-    overrides = {"generator_loss.batch_norm.weight": 0.5, "generator_loss.adversarial.weight": 2.0}
-    overrides |= {"student_loss.distillation.temperature": 3.0}
-    ours, twin = learners(overrides), learners(overrides)
-    terms = generator_step(tiny(overrides), ours)
-    # 0.5 L_BN - 2 KL; the teacher is in evaluation mode, the student normalises by the batch's own statistics.
-    teacher, student = twin.teacher.classifier.network.eval(), twin.student.network.train()
-    images = twin.network_input(twin.generator(twin.draw_noise()))
-    with tap_batch_norms(teacher, enabled=True) as (layers, inputs):
-        logits = teacher(images)
-    matching, divergence = (
-        batch_norm_statistics(layers, inputs),
-        soft_target_kl(student(images), logits, temperature=3.0),
-    )
-    (0.5 * matching - 2 * divergence).backward()
-    assert terms == {"generator_loss.batch_norm": matching, "generator_loss.adversarial": -divergence}
-    for p, q in zip(ours.generator.parameters(), twin.generator.parameters(), strict=True):
-        torch.testing.assert_close(p.grad, q.grad, rtol=1e-3, atol=1e-6)
-
-
-def test_the_students_gradient_is_that_of_equation_11(tiny, learners):
-    overrides = {
-        "student_loss.distillation.weight": 2.0,
-        "student_loss.mhad.weight": 3.0,
-        "student_loss.sfcl.weight": 5.0,
-    }
-    ours, twin = learners(overrides), learners(overrides)
-    terms = student_step(tiny(overrides), ours)
-    with torch.no_grad():
-        images = twin.network_input(twin.generator(twin.draw_noise()))
-    with tap_features(twin.teacher.classifier, enabled=True) as theirs, tap_features(twin.student, enabled=True) as own:
-        teacher_logits, student_logits = twin.teacher.classifier.network(images), twin.student.network.train()(images)
-    expected = {
-        "student_loss.mhad": twin.auxiliary["mhad"](theirs, own),
-        "student_loss.sfcl": twin.auxiliary["sfcl"](theirs, own),
-        "student_loss.distillation": soft_target_kl(student_logits, teacher_logits, temperature=1.0),
-    }
-    (
-        2 * expected["student_loss.distillation"]
-        + 3 * expected["student_loss.mhad"]
-        + 5 * expected["student_loss.sfcl"]
-    ).backward()
-    assert terms == expected
-    for module in ("student", "auxiliary"):
-        pairs = [getattr(getattr(side, module), "network", getattr(side, module)).parameters() for side in (ours, twin)]
-        for p, q in zip(*pairs, strict=True):
-            if p.requires_grad:
-                torch.testing.assert_close(p.grad, q.grad, rtol=1e-3, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"student_loss.mhad.weight": 0.0, "student_loss.sfcl.weight": 0.0},
-        {"generator.attention.weight": 0.0},
-        {"generator_loss.batch_norm.weight": 0.0},
-        {"student_loss.mhad.orders": "1", "student_loss.sfcl.weight": 1.0},
-    ],
-)
-def test_one_seed_starts_every_row_of_an_ablation_alike(learners, other):
-    one, two = learners(), learners(other)
-    assert equal(snapshot(one.student.network), snapshot(two.student.network))
-    core = [{k: v for k, v in snapshot(x.generator).items() if not k.startswith("attend.")} for x in (one, two)]
-    assert equal(*core)
-    assert torch.equal(one.draw_noise(), two.draw_noise())
-
-
-def test_another_seed_starts_elsewhere(learners):
-    one, two = learners(), learners({"seed": 1})
-    assert not equal(snapshot(one.student.network), snapshot(two.student.network))
-    assert not torch.equal(one.draw_noise(), two.draw_noise())
 
 
 def numbers(records):
@@ -248,6 +127,42 @@ def test_a_record_counts_every_image_and_averages_over_the_steps(run, monkeypatc
     assert record["images_per_second"] * record["seconds"] == pytest.approx(48, rel=1e-2)
 
 
+def test_coverage_and_class_entropy_are_those_of_the_whole_epoch(run, monkeypatch):
+    shares = iter([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    step = dfkd.distill.student_step
+
+    def scripted(config, learners):
+        return step(config, learners) | {"synthetic.class_shares": torch.tensor(next(shares))}
+
+    monkeypatch.setattr(dfkd.distill, "student_step", scripted)
+    (record,) = run(SHORT | {"schedule.student_steps": 2})
+    # Two classes of three, half of the images each.
+    assert record["synthetic.class_coverage"] == pytest.approx(2 / 3)
+    assert record["synthetic.class_entropy"] == pytest.approx(math.log(2))
+
+
+def test_the_cost_of_an_epoch_is_measured(run):
+    (record,) = run(SHORT)
+    assert 0 < record["generator_step_seconds"] + record["student_step_seconds"] <= record["seconds"]
+    assert record["peak_memory_bytes"] > 2**20
+
+
+def test_staged_phases_train_the_generator_first_and_take_as_many_steps(tiny):
+    sizes = {"schedule.epochs": 2, "schedule.iterations_per_epoch": 2}
+    sizes |= {"schedule.generator_steps": 1, "schedule.student_steps": 2}
+    g, s = "generator", "student"
+    alternate, staged = (tiny(sizes | {"schedule.phases": phases}).schedule for phases in ("alternate", "staged"))
+    assert [epoch_phases(alternate, epoch) for epoch in (1, 2)] == [[g, s, s, g, s, s]] * 2
+    # 2 epochs of 2 rounds of 1 generator step: 4 of 12 steps.
+    assert [epoch_phases(staged, epoch) for epoch in (1, 2)] == [[g, g, g, g, s, s], [s] * 6]
+
+
+def test_a_staged_run_has_records_without_the_other_phases_terms(run):
+    first, *_, last = run({"schedule.phases": "staged"})
+    assert "student_loss.distillation" not in last or "generator_loss.batch_norm" not in last
+    assert all(math.isfinite(value) for value in (first | last).values())
+
+
 def test_epochs_are_numbered_from_one(run):
     assert [r["epoch"] for r in run()] == [1, 2, 3]
 
@@ -276,17 +191,6 @@ def test_divergence_keeps_the_last_good_state(run, tmp_path, monkeypatch):
     assert torch.load(tmp_path / "state.pt", weights_only=True)["history"][-1]["epoch"] == 1
 
 
-@pytest.mark.parametrize("channels_last", [False, True])
-def test_bfloat16_runs_and_keeps_weights_and_terms_in_float32(tiny, learners, channels_last):
-    overrides = {"compute.precision": "bfloat16", "compute.channels_last": channels_last}
-    learners, seen = learners(overrides), []
-    learners.student.network.get_submodule("stages.0").register_forward_hook(lambda m, a, out: seen.append(out.dtype))
-    terms = generator_step(tiny(overrides), learners) | student_step(tiny(overrides), learners)
-    assert set(seen) == {torch.bfloat16}
-    assert {t.dtype for t in terms.values()} == {torch.float32}
-    assert all(p.dtype == torch.float32 for m in (learners.student.network, learners.generator) for p in m.parameters())
-
-
 @pytest.mark.parametrize("overrides", [{"compute.channels_last": True}, {"compute.precision": "bfloat16"}])
 def test_memory_order_and_precision_move_the_last_digits_only(run, overrides):
     # One step each, so that rounding has not grown yet. bfloat16 has 8 bits, and the cosines of an untrained network's
@@ -296,16 +200,6 @@ def test_memory_order_and_precision_move_the_last_digits_only(run, overrides):
     terms = TERMS[:-1] if low else TERMS
     expected = pytest.approx({t: plain[t] for t in terms}, rel=0.1 if low else 1e-3)
     assert {t: other[t] for t in terms} == expected
-
-
-def test_channels_last_reaches_the_networks(tiny, learners):
-    learners, seen = learners({"compute.channels_last": True}), []
-    learners.student.network.register_forward_pre_hook(
-        lambda m, args: seen.append(args[0].is_contiguous(memory_format=torch.channels_last))
-    )
-    generator_step(tiny({"compute.channels_last": True}), learners)
-    student_step(tiny({"compute.channels_last": True}), learners)
-    assert seen == [True, True]
 
 
 @pytest.mark.parametrize("names", [("resnet20", "resnet14"), ("resnet10", "resnet10_half")])

@@ -20,6 +20,13 @@ def test_value_by_hand(temperature):
     torch.testing.assert_close(soft_target_kl(torch.zeros(1, 2), teacher, temperature=temperature), expected)
 
 
+def test_reverse_exchanges_teacher_and_student():
+    one, other = logits(0), logits(1)
+    found = soft_target_kl(one, other, temperature=2.0, direction="reverse")
+    torch.testing.assert_close(found, soft_target_kl(other, one, temperature=2.0))
+    assert not torch.isclose(found, soft_target_kl(one, other, temperature=2.0))
+
+
 def test_is_the_mean_over_the_batch_and_the_sum_over_the_classes():
     one, other = logits(0), logits(1)
     rows = [soft_target_kl(one[i : i + 1], other[i : i + 1], temperature=2.0) for i in range(len(one))]

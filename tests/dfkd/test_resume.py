@@ -43,6 +43,12 @@ def numbers(records):
 VARIANTS = {
     "float32": {},
     "bfloat16": {"compute.precision": "bfloat16"},
+    "frozen-by-running-statistics": {
+        "student.normalisation_when_frozen": "running",
+        "generator.normalisation_when_frozen": "running",
+    },
+    "staged": {"schedule.phases": "staged", "schedule.generator_steps": 2},
+    "standardised-reverse": {"generator.output": "standardised", "student_loss.distillation.direction": "reverse"},
     "shared-channels-last": {"student_loss.mhad.attention": "shared", "compute.channels_last": True},
 }
 

@@ -1,0 +1,140 @@
+"""The two steps of the adversarial game: equations 10 and 11."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from dfkd.config import RunConfig
+from dfkd.learners import Learners
+from dfkd.losses import batch_norm_statistics, soft_target_kl
+from dfkd.models.taps import tap_batch_norms, tap_features
+
+Measurements = dict[str, Tensor]
+"""What a step reports, detached and still on the device: each loss term before its weight, the norm of the gradient,
+and what ``describe_batch`` says of the images. Scalars, but for ``synthetic.class_shares``."""
+
+
+def freeze_student(network: nn.Module, normalisation: str) -> None:
+    """Prepare the student for the generator's phase: no gradients, and no batch statistics remembered."""
+    network.train(normalisation == "batch").requires_grad_(False)
+    _set_batch_norm_memory(network, remember=False)
+
+
+def train_student(network: nn.Module) -> None:
+    """Prepare the student for its own phase."""
+    network.train().requires_grad_(True)
+    _set_batch_norm_memory(network, remember=True)
+
+
+def _set_batch_norm_memory(network: nn.Module, *, remember: bool) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats = remember
+
+
+@torch.no_grad()
+def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
+    """Return the Euclidean norm of all gradients together."""
+    return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+
+
+@torch.no_grad()
+def describe_batch(teacher_logits: Tensor, student_logits: Tensor) -> Measurements:
+    """Return what the teacher makes of a batch of synthetic images.
+
+    ``confidence``: its highest probability; ``entropy``: of its probabilities, in nats; ``agreement``: the share of
+    images on which the student's class is the teacher's; ``class_shares``: the share of images that each class got, of
+    shape (classes,). All are means over the batch.
+    """
+    log_probabilities = teacher_logits.float().log_softmax(dim=1)
+    probabilities = log_probabilities.exp()
+    classes = torch.arange(teacher_logits.shape[1], device=teacher_logits.device)
+    chosen = teacher_logits.argmax(dim=1)
+    return {
+        "synthetic.confidence": probabilities.amax(dim=1).mean(),
+        "synthetic.entropy": -(probabilities * log_probabilities).sum(dim=1).mean(),
+        "synthetic.agreement": (student_logits.argmax(dim=1) == chosen).float().mean(),
+        "synthetic.class_shares": (chosen[:, None] == classes).float().mean(dim=0),
+    }
+
+
+def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Return the sum of the terms, each times the weight of its name."""
+    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+
+
+def generator_step(config: RunConfig, learners: Learners) -> Measurements:
+    """Take one generator step on alpha * L_BN - L_KD (equation 10); return what it measured.
+
+    Teacher and student are frozen: gradients reach the generator alone. The student normalises by the batch's own
+    statistics, as when it learns, but remembers none of them (docs/departures.md).
+    """
+    weights, distillation = config.generator_loss, config.student_loss.distillation
+    teacher, student = learners.teacher.classifier.network, learners.student.network
+    learners.generator.train()
+    freeze_student(student, config.student.normalisation_when_frozen)
+    terms: Measurements = {}
+    with learners.autocast():
+        images = learners.network_input(learners.generator(learners.draw_noise()))
+        with tap_batch_norms(teacher, enabled=weights.batch_norm.weight > 0) as (layers, inputs):
+            teacher_logits = teacher(images)
+        student_logits = student(images) if weights.adversarial.weight > 0 else None
+    if layers:
+        terms["generator_loss.batch_norm"] = batch_norm_statistics(layers, inputs)
+    if student_logits is not None:
+        terms["generator_loss.adversarial"] = -soft_target_kl(
+            student_logits, teacher_logits, temperature=distillation.temperature, direction=distillation.direction
+        )
+    scale = {
+        "generator_loss.batch_norm": weights.batch_norm.weight,
+        "generator_loss.adversarial": weights.adversarial.weight,
+    }
+    learners.generator_optimizer.zero_grad(set_to_none=True)
+    weighted_sum(terms, scale).backward()
+    norm = gradient_norm(learners.generator.parameters())
+    learners.generator_optimizer.step()
+    learners.generator_schedule.step()
+    return {name: term.detach() for name, term in terms.items()} | {"generator.gradient_norm": norm}
+
+
+def student_step(config: RunConfig, learners: Learners) -> Measurements:
+    """Take one student step on L_KD + beta * L_MHAD + gamma * L_SFCL (equation 11); return what it measured.
+
+    The generator makes the images without a graph, by default with the batch statistics it was trained with. Gradients
+    reach the student and the auxiliary modules.
+    """
+    weights = config.student_loss
+    teacher, student = learners.teacher.classifier, learners.student
+    learners.generator.train(config.generator.normalisation_when_frozen == "batch")
+    train_student(student.network)
+    auxiliary = learners.auxiliary
+    with learners.autocast():
+        with torch.no_grad():
+            images = learners.network_input(learners.generator(learners.draw_noise()))
+            with tap_features(teacher, enabled=len(auxiliary) > 0) as teacher_features:
+                teacher_logits = teacher.network(images)
+        with tap_features(student, enabled=len(auxiliary) > 0) as student_features:
+            student_logits = student.network(images)
+        terms = {
+            f"student_loss.{name}": module(teacher_features, student_features) for name, module in auxiliary.items()
+        }
+    if weights.distillation.weight > 0:
+        terms["student_loss.distillation"] = soft_target_kl(
+            student_logits,
+            teacher_logits,
+            temperature=weights.distillation.temperature,
+            direction=weights.distillation.direction,
+        )
+    scale = {
+        "student_loss.distillation": weights.distillation.weight,
+        "student_loss.mhad": weights.mhad.weight,
+        "student_loss.sfcl": weights.sfcl.weight,
+    }
+    learners.student_optimizer.zero_grad(set_to_none=True)
+    weighted_sum(terms, scale).backward()
+    norm = gradient_norm(student.network.parameters())
+    learners.student_optimizer.step()
+    learners.student_schedule.step()
+    measured = {name: term.detach() for name, term in terms.items()}
+    return measured | {"student.gradient_norm": norm} | describe_batch(teacher_logits, student_logits.detach())
