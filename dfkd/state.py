@@ -1,5 +1,6 @@
 """The full state of a run, so that a resumed one equals one that never stopped."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def load_state(path: Path, *, config: RunConfig, teacher: Teacher, learners: Lea
         CheckpointError: the file is damaged, or belongs to another configuration, teacher or version of the numerics.
     """
     way_out = "Delete the file to start this run anew."
-    state = _read(path, way_out=way_out)
+    state = read_state(path, way_out=way_out)
     expected = _identity(config, teacher)
     if state["identity"] != expected:
         raise CheckpointError(
@@ -69,7 +70,12 @@ def load_state(path: Path, *, config: RunConfig, teacher: Teacher, learners: Lea
     return state["history"]
 
 
-def _read(path: Path, *, way_out: str) -> dict[str, Any]:
+def read_state(path: Path, *, way_out: str = "Run it again.") -> dict[str, Any]:
+    """Return the state stored in ``path``; its ``history`` holds the records of the epochs done.
+
+    Raises:
+        CheckpointError: the file is damaged, or another kind of checkpoint.
+    """
     state = load(path, what="run's state", way_out=way_out)
     if "identity" not in state:
         raise CheckpointError(
@@ -78,16 +84,11 @@ def _read(path: Path, *, way_out: str) -> dict[str, Any]:
     return state
 
 
-def student_weights(path: Path) -> dict[str, Tensor]:
-    """Return the student's state dict out of a run's state."""
-    return _read(path, way_out="Run it again.")["student"]
-
-
 @torch.no_grad()
-def sample_grid(path: Path, config: RunConfig, *, count: int = 64, columns: int = 8) -> Tensor:
-    """Return ``count`` synthesised images of a run's state as one uint8 picture of shape (3, height, width)."""
+def sample_grid(state: Mapping[str, Any], config: RunConfig, *, count: int = 64, columns: int = 8) -> Tensor:
+    """Return ``count`` images of a state's generator as one uint8 picture of shape (3, height, width)."""
     network = AttentionGenerator(config.generator, image_size=config.data.image_size, seed=config.seed)
-    network.load_state_dict(_read(path, way_out="Run it again.")["generator"])
+    network.load_state_dict(state["generator"])
     noise = torch.randn(count, config.generator.noise_size, generator=generator(config.seed, "samples"))
     # In training mode, as the student sees them: normalised by the batch's own statistics.
     spec = dataset_spec(config.data.dataset)

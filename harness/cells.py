@@ -2,7 +2,8 @@
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from dfkd.config import RunConfig
 from dfkd.distill import Record, distill, run_summary
 from dfkd.files import atomic_path, save
 from dfkd.overrides import with_overrides
-from dfkd.state import sample_grid, student_weights
+from dfkd.state import read_state, sample_grid
 from harness.environment import environment
 from harness.inputs import Where, worker_inputs
 from harness.plan import Cell
@@ -62,19 +63,42 @@ def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], 
     teacher, test = worker_inputs(config, where)
     log = RunLog(folder)
     state = folder / "state.pt"
+    pictured = picture_epochs(config.schedule.epochs)
     for record in distill(config, teacher=teacher, test=test, device=device, state_path=state):
         log.append(record)
         report(record)
+        if record["epoch"] in pictured:
+            _picture(folder, config, int(record["epoch"]))
     _finish(store, cell_id, config, device)
+
+
+def picture_epochs(epochs: int) -> set[int]:
+    """Return the epochs after which samples are kept on the way: the first, and a quarter, half and three quarters."""
+    return {1, *(round(epochs * share) for share in (0.25, 0.5, 0.75))} - {0, epochs}
+
+
+def _picture(folder: Path, config: RunConfig, epoch: int) -> None:
+    """Keep samples of an epoch, unless they are there or the state has gone on (in a resumed run)."""
+    path = folder / "samples" / f"epoch-{epoch:04d}.png"
+    if path.exists():
+        return
+    state = read_state(folder / "state.pt")
+    if len(state["history"]) == epoch:
+        path.parent.mkdir(exist_ok=True)
+        _write_samples(path, state, config)
+
+
+def _write_samples(path: Path, state: Mapping[str, Any], config: RunConfig) -> None:
+    with atomic_path(path) as part:
+        Image.fromarray(sample_grid(state, config).permute(1, 2, 0).numpy()).save(part, format="PNG")
 
 
 def _finish(store: Store, cell_id: str, config: RunConfig, device: torch.device) -> None:
     """Keep what is worth keeping, then write the result, then drop the state."""
     folder = store.cell(cell_id)
-    state, history = folder / "state.pt", read_log(folder)
-    save({"state": student_weights(state), "config": cell_config(store, cell_id)}, folder / "student.pt")
-    with atomic_path(folder / "samples.png") as part:
-        Image.fromarray(sample_grid(state, config).permute(1, 2, 0).numpy()).save(part, format="PNG")
+    state, history = read_state(folder / "state.pt"), read_log(folder)
+    save({"state": state["student"], "config": cell_config(store, cell_id)}, folder / "student.pt")
+    _write_samples(folder / "samples.png", state, config)
     seconds = sum(record["seconds"] for record in history)
     result: dict[str, Any] = {
         **run_summary(history),
@@ -85,4 +109,4 @@ def _finish(store: Store, cell_id: str, config: RunConfig, device: torch.device)
         "finished": time.time(),
     }
     write_json(folder / "result.json", result)
-    state.unlink()
+    (folder / "state.pt").unlink()

@@ -120,5 +120,7 @@ class Mirror:
         samples = self._store.cell(cell_id) / "samples.png"
         if samples.exists():
             self._client.log_artifact(run, str(samples))
+        if samples.with_suffix("").is_dir():
+            self._client.log_artifacts(run, str(samples.with_suffix("")), "samples")
         self._client.set_terminated(run, "FINISHED", end_time=moment)
         self._finished.add(cell_id)

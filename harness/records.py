@@ -8,6 +8,7 @@
 <store>/cells/<id>/failure.json       the last attempt ended in an error
 <store>/cells/<id>/student.pt         the student's weights
 <store>/cells/<id>/samples.png        synthesised images
+<store>/cells/<id>/samples/           the same noise after earlier epochs
 """
 
 import json

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from dfkd.distill import TIMINGS
-from harness.cells import prepare_cell, run_cell
+from harness.cells import picture_epochs, prepare_cell, run_cell
 from harness.driver import prepare
 from harness.inputs import Where
 from harness.plan import expand, parse_settings
@@ -59,13 +59,18 @@ def test_a_finished_cell_holds_everything_and_is_not_run_again(full):
     run_cell(cell_id, where)
     folder = store.cell(cell_id)
     names = {path.name for path in folder.iterdir()} - {"lease"}
-    assert names == {"config.json", "log.jsonl", "result.json", "student.pt", "samples.png"}
+    assert names == {"config.json", "log.jsonl", "result.json", "student.pt", "samples.png", "samples"}
     result = read_json(folder / "result.json")
     assert result["last"] == read_log(folder)[-1]["test_accuracy"]
     assert result["environment"]["threads"] == 1
     before = (folder / "result.json").stat().st_mtime_ns
     run_cell(cell_id, where)
     assert (folder / "result.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(("epochs", "expected"), [(1, set()), (2, {1}), (4, {1, 2, 3}), (200, {1, 50, 100, 150})])
+def test_samples_are_kept_on_the_way(epochs, expected):
+    assert picture_epochs(epochs) == expected
 
 
 def test_a_cell_that_was_stopped_twice_ends_as_if_it_never_was(full, tmp_path_factory):
@@ -80,7 +85,10 @@ def test_a_cell_that_was_stopped_twice_ends_as_if_it_never_was(full, tmp_path_fa
     run_cell(cell_id, where)
     assert numbers(store, cell_id) == numbers(other, cell_id)
     assert len(numbers(store, cell_id)) == 4
-    assert (store.cell(cell_id) / "samples.png").read_bytes() == (other.cell(cell_id) / "samples.png").read_bytes()
+    names = ["samples.png", *(f"samples/epoch-{epoch:04d}.png" for epoch in (1, 2, 3))]
+    pictures = [[(s.cell(cell_id) / name).read_bytes() for name in names] for s in (store, other)]
+    assert pictures[0] == pictures[1]
+    assert len(set(pictures[0])) == len(names)  # the generator goes on learning
 
 
 def test_a_kill_between_the_state_and_the_log_loses_no_epoch(full):

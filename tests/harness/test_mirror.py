@@ -89,12 +89,15 @@ def test_artifacts_of_a_file_stay_with_the_store(mirrored, monkeypatch, tmp_path
     store, plan, client = mirrored
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    (store.cell("a") / "samples.png").write_bytes(b"png")
+    (store.cell("a") / "samples").mkdir()
+    for name in ("samples.png", "samples/epoch-0001.png"):
+        (store.cell("a") / name).write_bytes(b"png")
     write_json(store.cell("a") / "result.json", RESULT)
     Mirror(default_uri(store), store).sync(plan.ids, plan)
     (run,) = runs(client)
     assert run.info.artifact_uri.startswith("file://")
-    assert [artifact.path for artifact in client.list_artifacts(run.info.run_id)] == ["samples.png"]
+    listed = [*client.list_artifacts(run.info.run_id), *client.list_artifacts(run.info.run_id, "samples")]
+    assert {artifact.path for artifact in listed} == {"samples.png", "samples", "samples/epoch-0001.png"}
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
