@@ -384,10 +384,19 @@ class ComputeConfig:
         _require_choice("compute.precision", self.precision, PRECISIONS)
 
 
+METHODS = ("dfkd_fgvc", "scratch", "real_kd")
+
+REAL_METHODS = ("scratch", "real_kd")
+"""Methods that are shown the real training images."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """One run: everything that decides its result but the teacher's weights and the test images."""
 
+    method: str = "dfkd_fgvc"
+    """How the student learns. ``dfkd_fgvc``: the paper's method, without any real image. Upper bounds, on the real
+    training images: ``scratch`` from their labels, ``real_kd`` from the teacher's probabilities."""
     seed: int = 0
     """Of the student's and the generator's initial weights and of the noise, by named streams."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -408,6 +417,7 @@ class RunConfig:
     """Precision and memory order."""
 
     def __post_init__(self) -> None:
+        _require_choice("method", self.method, METHODS)
         _require(self.seed >= 0, "an integer >= 0", "seed", self.seed)
         _require(
             self.teacher.crop_padding < self.data.image_size,

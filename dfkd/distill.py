@@ -3,22 +3,26 @@
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dfkd.config import RunConfig, ScheduleConfig
+from dfkd.config import REAL_METHODS, RunConfig, ScheduleConfig
 from dfkd.data import ImageSet
 from dfkd.errors import TrainingDivergedError
 from dfkd.evaluation import accuracy
 from dfkd.learners import Learners
 from dfkd.monitor import EpochCost
+from dfkd.real import RealLearners, real_step
 from dfkd.state import load_state, save_state
-from dfkd.steps import generator_step, student_step
+from dfkd.steps import Measurements, generator_step, student_step
 from dfkd.teacher import Teacher
+
+Step = Callable[[], Measurements]
 
 Record = dict[str, float]
 """One epoch's metrics, means over the epoch's steps. Loss terms are given before their weights, under the names of
@@ -26,7 +30,7 @@ their configuration (``generator_loss.batch_norm``); a term of weight 0 has no e
 images that the student learnt from: the teacher's ``confidence`` and ``entropy`` (nats), the ``agreement`` of both
 networks, and the ``class_coverage`` (share of the classes that the teacher saw) and ``class_entropy`` (nats) of the
 whole epoch. ``test_accuracy`` is a fraction; ``time`` is the Unix time of the epoch's end, and ``images_per_second``
-counts the images synthesised in its steps."""
+counts the images of its steps."""
 
 TIMINGS = (
     "images_per_second",
@@ -47,18 +51,23 @@ def distill(
     test: ImageSet,
     device: torch.device,
     state_path: Path | None = None,
+    train: ImageSet | None = None,
 ) -> Iterator[Record]:
-    """Train a student without real images; yield a record per epoch, from the first to the last.
+    """Train a student, without real images unless ``config.method`` is one of ``REAL_METHODS``; yield its records.
+
+    There is one record per epoch, from the first to the last.
 
     With a ``state_path`` the full state is written there before an epoch's record is yielded, and a later call with the
     same path goes on from it: it yields the records of the epochs already done, then trains the rest, to the same bits
-    on a CPU with the same number of threads as if it had never stopped. ``test`` is only measured on.
+    on a CPU with the same number of threads as if it had never stopped. ``test`` is only measured on. ``train`` is
+    taken where the method learns from real images, and nowhere else.
 
     Raises:
         TrainingDivergedError: a loss became NaN or infinite.
         CheckpointError: the state belongs to another configuration, or is damaged.
+        ValueError: ``train`` is given to a data-free method, or missing where real images are learnt from.
     """
-    learners = Learners(config, teacher=teacher, device=device)
+    learners = _learners(config, teacher=teacher, train=train, device=device)
     history: list[Record] = []
     if state_path is not None and state_path.exists():
         history = load_state(state_path, config=config, teacher=teacher, learners=learners)
@@ -71,6 +80,16 @@ def distill(
         if state_path is not None:
             save_state(state_path, config=config, teacher=teacher, learners=learners, history=history)
         yield dict(record)
+
+
+def _learners(
+    config: RunConfig, *, teacher: Teacher, train: ImageSet | None, device: torch.device
+) -> Learners | RealLearners:
+    if (config.method in REAL_METHODS) != (train is not None):
+        raise ValueError(f"`train` must be given to {' and '.join(REAL_METHODS)} alone, but got {config.method=}.")
+    if train is not None:
+        return RealLearners(config, teacher=teacher, train=train, device=device)
+    return Learners(config, teacher=teacher, device=device)
 
 
 def epoch_phases(schedule: ScheduleConfig, epoch: int) -> list[str]:
@@ -88,19 +107,27 @@ def epoch_phases(schedule: ScheduleConfig, epoch: int) -> list[str]:
     return ["generator" if step < generator_steps else "student" for step in range(first, first + length)]
 
 
-def _train_epoch(config: RunConfig, learners: Learners, epoch: int) -> Record:
+def _steps(config: RunConfig, learners: Learners | RealLearners, epoch: int) -> Iterator[tuple[str, Step]]:
+    """Yield what each step of the epoch trains, and the step."""
+    if isinstance(learners, RealLearners):
+        for _ in range(config.schedule.iterations_per_epoch * config.schedule.student_steps):
+            yield "student", partial(real_step, config, learners)
+    else:
+        for phase in epoch_phases(config.schedule, epoch):
+            yield phase, partial(generator_step if phase == "generator" else student_step, config, learners)
+
+
+def _train_epoch(config: RunConfig, learners: Learners | RealLearners, epoch: int) -> Record:
     cost = EpochCost(learners.device)
     totals: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=learners.device))
-    rates = {
-        "generator.learning_rate": float(learners.generator_schedule.get_last_lr()[0]),
-        "student.learning_rate": float(learners.student_schedule.get_last_lr()[0]),
-    }
-    phases = epoch_phases(config.schedule, epoch)
-    counts = Counter(phases)
-    for phase in phases:
-        step = generator_step if phase == "generator" else student_step
+    rates = {"student.learning_rate": float(learners.student_schedule.get_last_lr()[0])}
+    if isinstance(learners, Learners):
+        rates["generator.learning_rate"] = float(learners.generator_schedule.get_last_lr()[0])
+    steps = list(_steps(config, learners, epoch))
+    counts = Counter(phase for phase, _ in steps)
+    for phase, step in steps:
         with cost.phase(f"{phase}_step"):
-            measured = step(config, learners)
+            measured = step()
         for name, value in measured.items():
             # Summed on the device: nothing waits for a number before the epoch's end.
             totals[name] = totals[name] + value / counts[phase]
@@ -111,7 +138,7 @@ def _train_epoch(config: RunConfig, learners: Learners, epoch: int) -> Record:
         means["synthetic.class_coverage"] = (shares > 0).float().mean().item()
         means["synthetic.class_entropy"] = -torch.xlogy(shares, shares).sum().item()
     spent = cost.record(("generator_step", "student_step"))
-    images = config.schedule.batch_size * len(phases)
+    images = config.schedule.batch_size * len(steps)
     return {
         "epoch": epoch,
         **means,

@@ -24,6 +24,10 @@ class TrainingDivergedError(RuntimeError):
     """A loss became NaN or infinite during training."""
 
 
+MOST_LISTED = 20
+"""Names that an error lists in full; of more than that, only the nearest."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a sentence that points from a misspelt ``name`` to what exists."""
     known = list(known)
@@ -33,4 +37,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
         last = name.rsplit(".", 1)[-1]
         close = [k for k in known if k.endswith("." + name)] or [k for k in known if k.rsplit(".", 1)[-1] == last]
     hint = f"Did you mean `{close[0]}`? " if close else ""
+    if len(known) > MOST_LISTED:
+        siblings = get_close_matches(name, known, n=MOST_LISTED // 2, cutoff=0) if name else known[: MOST_LISTED // 2]
+        return f"{hint}The nearest of {len(known)}: {', '.join(siblings)}."
     return f"{hint}Known: {', '.join(known)}."

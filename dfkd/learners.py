@@ -1,13 +1,15 @@
 """Everything that a run trains, with its optimisers, schedules and noise."""
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
-from dfkd.config import RunConfig
+from dfkd.config import RunConfig, StudentConfig
 from dfkd.data import dataset_spec
 from dfkd.evaluation import autocast, memory_format, place
 from dfkd.models import build_classifier
@@ -21,8 +23,16 @@ def _constant(step: int) -> float:
     return 1.0
 
 
-def _cosine(optimizer: Optimizer, steps: int) -> LRScheduler:
+def cosine_schedule(optimizer: Optimizer, steps: int) -> LRScheduler:
+    """Return the schedule that lets the learning rate fall to zero along half a cosine (section 5.1)."""
     return CosineAnnealingLR(optimizer, T_max=steps)
+
+
+def student_optimizer(config: StudentConfig, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    """Return SGD as section 5.1 has it."""
+    return torch.optim.SGD(
+        parameters, config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
+    )
 
 
 class Learners:
@@ -61,17 +71,11 @@ class Learners:
             fused=True,
         )
         trained = [p for p in self.auxiliary.parameters() if p.requires_grad]
-        self.student_optimizer = torch.optim.SGD(
-            [*self.student.network.parameters(), *trained],
-            config.student.learning_rate,
-            momentum=config.student.momentum,
-            weight_decay=config.student.weight_decay,
-            fused=True,
-        )
+        self.student_optimizer = student_optimizer(config.student, [*self.student.network.parameters(), *trained])
         rounds = config.schedule.epochs * config.schedule.iterations_per_epoch
-        self.student_schedule = _cosine(self.student_optimizer, rounds * config.schedule.student_steps)
+        self.student_schedule = cosine_schedule(self.student_optimizer, rounds * config.schedule.student_steps)
         self.generator_schedule = (
-            _cosine(self.generator_optimizer, rounds * config.schedule.generator_steps)
+            cosine_schedule(self.generator_optimizer, rounds * config.schedule.generator_steps)
             if config.generator.schedule == "cosine"
             else LambdaLR(self.generator_optimizer, _constant)
         )
@@ -88,3 +92,27 @@ class Learners:
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which networks run."""
         return autocast(self._compute, self.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the rest of the run depends on."""
+        return {
+            "student": self.student.network.state_dict(),
+            "generator": self.generator.state_dict(),
+            "auxiliary": self.auxiliary.state_dict(),
+            "student_optimizer": self.student_optimizer.state_dict(),
+            "generator_optimizer": self.generator_optimizer.state_dict(),
+            "student_schedule": self.student_schedule.state_dict(),
+            "generator_schedule": self.generator_schedule.state_dict(),
+            "noise": self.noise.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Return to a state that ``state_dict`` gave."""
+        self.student.network.load_state_dict(state["student"])
+        self.generator.load_state_dict(state["generator"])
+        self.auxiliary.load_state_dict(state["auxiliary"])
+        self.student_optimizer.load_state_dict(state["student_optimizer"])
+        self.generator_optimizer.load_state_dict(state["generator_optimizer"])
+        self.student_schedule.load_state_dict(state["student_schedule"])
+        self.generator_schedule.load_state_dict(state["generator_schedule"])
+        self.noise.set_state(state["noise"])

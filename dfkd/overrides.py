@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from dfkd.config import RunConfig
+from dfkd.config import REAL_METHODS, RunConfig
 from dfkd.errors import ConfigError, nearest
 
 Scalar = bool | int | float | str
@@ -85,21 +85,38 @@ _SWITCHES = {
 """Prefix of a term's parameters, and the weight that makes them irrelevant when it is 0."""
 
 
+_UNUSED_WITH_REAL_IMAGES = (
+    "generator.",
+    "generator_loss.",
+    "student_loss.mhad.",
+    "student_loss.sfcl.",
+    "student_loss.distillation.weight",
+    "student.normalisation_when_frozen",
+    "schedule.generator_steps",
+    "schedule.phases",
+)
+"""Prefixes of what has no effect where the student learns from real images."""
+
+
+def _has_effect(key: str, flat: Mapping[str, Scalar]) -> bool:
+    """Return whether the field moves a result, given all the others."""
+    if flat["method"] in REAL_METHODS:
+        if flat["method"] == "scratch" and key.startswith("student_loss."):
+            return False
+        # The crop of the real images is that of the teacher's training.
+        return key == "teacher.crop_padding" or not key.startswith(("teacher.", *_UNUSED_WITH_REAL_IMAGES))
+    if key in ("student_loss.distillation.temperature", "student_loss.distillation.direction"):
+        return not flat["student_loss.distillation.weight"] == 0 == flat["generator_loss.adversarial.weight"]
+    off = (key.startswith(prefix) and key != switch and flat[switch] == 0 for prefix, switch in _SWITCHES.items())
+    return not key.startswith("teacher.") and not any(off)
+
+
 def canonical(config: RunConfig) -> dict[str, Scalar]:
     """Return what identifies a run: the fields that are not at their default and that have an effect.
 
-    A parameter of a term whose weight is 0 has none. The teacher's recipe is left out, because the hash of its weights
-    says more. A new option at its default therefore does not orphan old runs.
+    A parameter of a term whose weight is 0 has none, nor has the generator where the images are real. The teacher's
+    recipe is left out, because the hash of its weights says more. A new option at its default therefore does not orphan
+    old runs.
     """
     flat, default = flatten(config), flatten(RunConfig())
-
-    def matters(key: str) -> bool:
-        if key in ("student_loss.distillation.temperature", "student_loss.distillation.direction"):
-            off = flat["student_loss.distillation.weight"] == 0 == flat["generator_loss.adversarial.weight"]
-        else:
-            off = any(
-                key.startswith(prefix) and key != switch and flat[switch] == 0 for prefix, switch in _SWITCHES.items()
-            )
-        return flat[key] != default[key] and not key.startswith("teacher.") and not off
-
-    return {key: flat[key] for key in sorted(flat) if matters(key)}
+    return {key: flat[key] for key in sorted(flat) if flat[key] != default[key] and _has_effect(key, flat)}

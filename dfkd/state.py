@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -13,7 +13,6 @@ from dfkd.config import RunConfig
 from dfkd.data import dataset_spec
 from dfkd.errors import CheckpointError
 from dfkd.files import load, save
-from dfkd.learners import Learners
 from dfkd.models.generator import AttentionGenerator
 from dfkd.overrides import canonical
 from dfkd.randomness import generator
@@ -24,28 +23,27 @@ def _identity(config: RunConfig, teacher: Teacher) -> dict[str, Any]:
     return {"config": canonical(config), "teacher": teacher.hash, "numerics": NUMERICS}
 
 
+@runtime_checkable
+class Resumable(Protocol):
+    """What a run trains."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the rest of the run depends on, with the student's weights as ``student``."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Return to a state that ``state_dict`` gave."""
+        ...
+
+
 def save_state(
-    path: Path, *, config: RunConfig, teacher: Teacher, learners: Learners, history: list[dict[str, float]]
+    path: Path, *, config: RunConfig, teacher: Teacher, learners: Resumable, history: list[dict[str, float]]
 ) -> None:
     """Write everything that the rest of the run depends on, atomically: a crash leaves the old file or the new one."""
-    save(
-        {
-            "identity": _identity(config, teacher),
-            "history": history,
-            "student": learners.student.network.state_dict(),
-            "generator": learners.generator.state_dict(),
-            "auxiliary": learners.auxiliary.state_dict(),
-            "student_optimizer": learners.student_optimizer.state_dict(),
-            "generator_optimizer": learners.generator_optimizer.state_dict(),
-            "student_schedule": learners.student_schedule.state_dict(),
-            "generator_schedule": learners.generator_schedule.state_dict(),
-            "noise": learners.noise.get_state(),
-        },
-        path,
-    )
+    save({"identity": _identity(config, teacher), "history": history, **learners.state_dict()}, path)
 
 
-def load_state(path: Path, *, config: RunConfig, teacher: Teacher, learners: Learners) -> list[dict[str, float]]:
+def load_state(path: Path, *, config: RunConfig, teacher: Teacher, learners: Resumable) -> list[dict[str, float]]:
     """Put ``learners`` into the state stored in ``path``; return the records of the epochs done.
 
     Raises:
@@ -59,14 +57,7 @@ def load_state(path: Path, *, config: RunConfig, teacher: Teacher, learners: Lea
             f"A run's state must belong to its configuration, but {path} was written for {state['identity']} "
             f"and this run is {expected}. {way_out}"
         )
-    learners.student.network.load_state_dict(state["student"])
-    learners.generator.load_state_dict(state["generator"])
-    learners.auxiliary.load_state_dict(state["auxiliary"])
-    learners.student_optimizer.load_state_dict(state["student_optimizer"])
-    learners.generator_optimizer.load_state_dict(state["generator_optimizer"])
-    learners.student_schedule.load_state_dict(state["student_schedule"])
-    learners.generator_schedule.load_state_dict(state["generator_schedule"])
-    learners.noise.set_state(state["noise"])
+    learners.load_state_dict(state)
     return state["history"]
 
 

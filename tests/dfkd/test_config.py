@@ -39,7 +39,11 @@ def complaint(overrides):
             ["`student_loss.mhad.weigth` is none", "Did you mean `student_loss.mhad.weight`?"],
         ),
         ("mhad.weight", 1.0, ["`mhad.weight` is none", "`student_loss.mhad.weight`"]),
-        ("student_loss.mhad", 1.0, ["`student_loss.mhad` is none", "Known: seed, data.dataset"]),
+        (
+            "student_loss.mhad",
+            1.0,
+            ["`student_loss.mhad` is none", "The nearest of", "student_loss.mhad.weight, student_loss.mhad.orders"],
+        ),
         ("", 1, ["`` is none"]),
         ("schedule.epochs", "5", ["`schedule.epochs` must be an integer", "'5' (str)"]),
         ("schedule.epochs", 5.0, ["`schedule.epochs` must be an integer", "5.0 (float)"]),
@@ -96,6 +100,7 @@ def complaint(overrides):
         ("schedule.batch_size", 1, ["`schedule.batch_size` must be an integer >= 2", "it is 1"]),
         ("schedule.student_steps", 0, ["`schedule.student_steps` must be a finite number > 0"]),
         ("compute.precision", "bfloat61", ["`compute.precision`", "Did you mean `bfloat16`?"]),
+        ("method", "real", ["`method` must be one of the known names", "Did you mean `real_kd`?"]),
         ("seed", -1, ["`seed` must be an integer >= 0", "it is -1"]),
     ],
 )

@@ -110,7 +110,7 @@ def test_half_changed_trees_are_never_checked():
 
 
 def test_keys_are_the_leaves_in_the_order_of_declaration():
-    assert KEYS[:2] == ("seed", "data.dataset")
+    assert KEYS[:3] == ("method", "seed", "data.dataset")
     assert KEYS[-1] == "compute.channels_last"
     assert len(set(KEYS)) == len(KEYS)
 
