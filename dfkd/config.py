@@ -33,7 +33,10 @@ _TWO_IMAGES = "an integer >= 2 (batch norm needs two images)"
 DATASETS = ("cub200", "digits")
 """Names of the data sets; ``dfkd.data.DATASETS`` says what they are."""
 
-ARCHITECTURES = ("resnet8", "resnet14", "resnet20", "resnet10_half", "resnet10", "resnet18", "resnet34")
+ARCHITECTURES = (
+    *("resnet8", "resnet14", "resnet20", "resnet10_half", "resnet10", "resnet18", "resnet34", "resnet50"),
+    *("wrn16_1", "wrn16_2", "wrn40_1", "wrn40_2", "mobilenetv2", "vgg11", "vgg16"),
+)
 """Names of the networks; ``dfkd.models.MODELS`` builds them."""
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dfkd.config import RunConfig, parse_orders
 from dfkd.errors import ConfigError
 from dfkd.losses import attention_distance, semantic_contrast
-from dfkd.models.classifiers import Classifier
+from dfkd.models.classifier import Classifier
 from dfkd.models.taps import Features
 from dfkd.randomness import stream
 

@@ -66,7 +66,7 @@ def complaint(overrides):
         ("data.classes", "a, b", ["without blanks around the commas", "'a, b'"]),
         ("data.classes", "a,,b", ["two or more class numbers or names", "'a,,b'"]),
         ("data.classes", "", ["two or more class numbers or names", "''"]),
-        ("teacher.architecture", "resnet50", ["`teacher.architecture`", "'resnet50'", "Known: resnet8"]),
+        ("teacher.architecture", "alexnet", ["`teacher.architecture`", "'alexnet'", "Known: resnet8"]),
         ("student.architecture", "ResNet18", ["`student.architecture`", "Did you mean `resnet18`?"]),
         ("teacher.epochs", 0, ["`teacher.epochs` must be a finite number > 0", "it is 0"]),
         ("teacher.label_smoothing", 1.0, ["`teacher.label_smoothing` must be in [0, 1)", "1.0"]),
