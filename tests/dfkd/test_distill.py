@@ -308,7 +308,10 @@ def test_channels_last_reaches_the_networks(tiny, learners):
     assert seen == [True, True]
 
 
-@pytest.mark.parametrize("names", [("resnet20", "resnet14"), ("resnet10", "resnet10_half")])
+PAIRS = [("resnet20", "resnet14"), ("resnet10", "resnet10_half"), ("vgg11", "wrn16_2")]
+
+
+@pytest.mark.parametrize("names", PAIRS)
 def test_other_pairs_of_networks_distill(tiny, digits, tmp_path, names):
     from dfkd.teacher import load_teacher, train_teacher
 

@@ -44,6 +44,7 @@ VARIANTS = {
     "float32": {},
     "bfloat16": {"compute.precision": "bfloat16"},
     "shared-channels-last": {"student_loss.mhad.attention": "shared", "compute.channels_last": True},
+    "penultimate": {"student.architecture": "mobilenetv2", "student_loss.mhad.attention": "shared"},
 }
 
 
