@@ -33,7 +33,10 @@ _TWO_IMAGES = "an integer >= 2 (batch norm needs two images)"
 DATASETS = ("cub200", "digits")
 """Names of the data sets; ``dfkd.data.DATASETS`` says what they are."""
 
-ARCHITECTURES = ("resnet8", "resnet14", "resnet20", "resnet10_half", "resnet10", "resnet18", "resnet34")
+ARCHITECTURES = (
+    *("resnet8", "resnet14", "resnet20", "resnet10_half", "resnet10", "resnet18", "resnet34", "resnet50"),
+    *("wrn16_1", "wrn16_2", "wrn40_1", "wrn40_2", "mobilenetv2", "vgg11", "vgg16"),
+)
 """Names of the networks; ``dfkd.models.MODELS`` builds them."""
 
 
@@ -264,6 +267,7 @@ class DistillationConfig:
 
 
 ATTENTION_TRAINING = ("frozen", "shared")
+STAGE_CHOICES = ("auto", "all", "penultimate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,6 +280,12 @@ class MHADConfig:
     """Attention orders that are mixed: the paper's R = 3 is ``1+2+3``, R = 1 is ``1``."""
     reduction: int = 4
     """Each route works on C / reduction channels; 4 in the authors of MHN's code."""
+    stages: str = "auto"
+    """Where attention is compared: at ``all`` stages, at the ``penultimate`` feature through an MLP, or at a list of
+    stages, numbered from 1, such as ``3+4``. ``auto`` is all stages where teacher and student have as many with maps of
+    the same sizes, and else the penultimate feature, as in the paper for WRN and MobileNetV2."""
+    hidden_size: int = 512
+    """Width of the MLP's two hidden layers, where attention is compared at the penultimate feature. Not stated."""
     attention: str = "frozen"
     """Who trains the attention of a stage: nobody (``frozen`` at its initial weights) or the student's loss
     (``shared`` by teacher and student, and trained with the student). The paper does not say."""
@@ -286,6 +296,9 @@ class MHADConfig:
         _require(
             self.reduction in (1, 2, 4, 8, 16), "one of 1, 2, 4, 8, 16", "student_loss.mhad.reduction", self.reduction
         )
+        if self.stages not in STAGE_CHOICES:
+            parse_stages(self.stages)
+        _require_positive("student_loss.mhad.hidden_size", self.hidden_size)
         _require_choice("student_loss.mhad.attention", self.attention, ATTENTION_TRAINING)
 
 
@@ -296,6 +309,19 @@ def parse_orders(text: str) -> tuple[int, ...]:
         all(part in ("1", "2", "3", "4", "5", "6") for part in parts) and parts == sorted(set(parts)),
         "ascending orders from 1 to 6 joined by `+`, such as `1+2+3` (the paper's R = 3)",
         "student_loss.mhad.orders",
+        text,
+    )
+    return tuple(int(part) for part in parts)
+
+
+def parse_stages(text: str) -> tuple[int, ...]:
+    """Return the stage numbers in ``3+4``, ascending. Numbers start at 1; which exist, the networks say."""
+    parts = text.split("+")
+    _require(
+        all(part.isdecimal() and part[0] != "0" for part in parts)
+        and [int(part) for part in parts] == sorted({int(part) for part in parts}),
+        "`auto`, `all`, `penultimate`, or ascending stage numbers from 1 joined by `+`, such as `3+4`",
+        "student_loss.mhad.stages",
         text,
     )
     return tuple(int(part) for part in parts)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from dfkd.config import RunConfig, parse_orders
 from dfkd.errors import ConfigError
 from dfkd.losses import attention_distance, semantic_contrast
-from dfkd.models.classifiers import Classifier
+from dfkd.models.classifier import Classifier
+from dfkd.models.stages import compared_stages
 from dfkd.models.taps import Features
 from dfkd.randomness import stream
 
@@ -63,29 +64,56 @@ def prod(factors: Sequence[Tensor]) -> Tensor:
 
 
 class AttentionDistillation(nn.Module):
-    """L_MHAD of a batch: per stage, an adapter to the teacher's channels and one attention for both networks."""
+    """L_MHAD of a batch: an adapter to the teacher's channels and one attention for both networks, at each place.
 
-    def __init__(self, config: RunConfig, *, teacher: Classifier, student: Classifier) -> None:
+    The places are stages, where the adapter is a 1x1 convolution; or, with none given, the penultimate feature seen as
+    a map of 1x1, where it is an MLP with two hidden layers, as in the paper for WRN40-2 and MobileNetV2. The teacher's
+    side has no adapter: two that are trained could agree on a constant.
+    """
+
+    def __init__(self, config: RunConfig, *, teacher: Classifier, student: Classifier, stages: tuple[int, ...]) -> None:
         super().__init__()
         settings = config.student_loss.mhad
         self.trains_attention = settings.attention == "shared"
-        self.adapters = nn.ModuleList(
-            nn.Conv2d(s, t, 1) for s, t in zip(student.stage_channels, teacher.stage_channels, strict=True)
-        )
+        self.stages = stages
+        if stages:
+            channels = [teacher.stage_channels[i] for i in stages]
+            self.adapters = nn.ModuleList(
+                nn.Conv2d(student.stage_channels[i], after, 1) for i, after in zip(stages, channels, strict=True)
+            )
+        else:
+            channels = [teacher.feature_size]
+            self.adapters = nn.ModuleList([_penultimate_adapter(student.feature_size, settings.hidden_size, *channels)])
         self.attentions = nn.ModuleList(
-            HighOrderAttention(channels, orders=parse_orders(settings.orders), reduction=settings.reduction)
-            for channels in teacher.stage_channels
+            HighOrderAttention(each, orders=parse_orders(settings.orders), reduction=settings.reduction)
+            for each in channels
         )
         self.attentions.requires_grad_(self.trains_attention)
+
+    def _maps(self, features: Features) -> list[Tensor]:
+        """Return the maps to compare, each of shape (batch, channels, height, width)."""
+        return [features.stages[i] for i in self.stages] or [features.penultimate[:, :, None, None]]
 
     def forward(self, teacher: Features, student: Features) -> Tensor:
         """Return the scalar distance between both networks' attended maps."""
         with torch.set_grad_enabled(self.trains_attention):
-            teacher_maps = [attend(x) for attend, x in zip(self.attentions, teacher.stages, strict=True)]
+            teacher_maps = [attend(x) for attend, x in zip(self.attentions, self._maps(teacher), strict=True)]
         student_maps = [
-            attend(adapt(x)) for attend, adapt, x in zip(self.attentions, self.adapters, student.stages, strict=True)
+            attend(adapt(x))
+            for attend, adapt, x in zip(self.attentions, self.adapters, self._maps(student), strict=True)
         ]
         return attention_distance(teacher_maps, student_maps)
+
+
+def _penultimate_adapter(before: int, hidden: int, after: int) -> nn.Sequential:
+    """Return the MLP from (batch, before, 1, 1) to (batch, after, 1, 1), with two hidden layers."""
+    return nn.Sequential(
+        nn.Flatten(),
+        *_hidden(before, hidden),
+        *_hidden(hidden, hidden),
+        nn.Linear(hidden, after),
+        nn.Unflatten(1, (after, 1, 1)),
+    )
 
 
 class ContrastiveProjection(nn.Module):
@@ -125,21 +153,30 @@ def build_auxiliary(config: RunConfig, *, teacher: Classifier, student: Classifi
     """Return the modules of the terms that are switched on, by the term's name: ``mhad``, ``sfcl``, both or neither.
 
     Raises:
-        ConfigError: MHAD is on, but the two networks do not have the same number of stages.
+        ConfigError: MHAD is on, but the networks' stages do not fit `student_loss.mhad.stages`, or the teacher's
+            channels cannot be divided by its reduction.
     """
     modules = nn.ModuleDict()
     if config.student_loss.mhad.weight > 0:
-        if len(teacher.stages) != len(student.stages):
-            raise ConfigError(
-                "With `student_loss.mhad.weight` above 0, teacher and student must have the same number of stages, but "
-                f"{config.teacher.architecture} has {len(teacher.stages)} and {config.student.architecture} "
-                f"{len(student.stages)}. Choose another `student.architecture`, or set `student_loss.mhad.weight=0`."
-            )
+        stages = compared_stages(config, teacher=teacher, student=student)
+        _check_reduction(config, teacher, stages)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream(config.seed, "mhad.weights"))
-            modules["mhad"] = AttentionDistillation(config, teacher=teacher, student=student)
+            modules["mhad"] = AttentionDistillation(config, teacher=teacher, student=student, stages=stages)
     if config.student_loss.sfcl.weight > 0:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream(config.seed, "sfcl.weights"))
             modules["sfcl"] = ContrastiveProjection(config, teacher=teacher, student=student)
     return modules
+
+
+def _check_reduction(config: RunConfig, teacher: Classifier, stages: tuple[int, ...]) -> None:
+    """Raise ConfigError unless the reduction divides the teacher's channels at these stages, or its feature."""
+    reduction = config.student_loss.mhad.reduction
+    for channels in [teacher.stage_channels[i] for i in stages] or [teacher.feature_size]:
+        if channels % reduction:
+            raise ConfigError(
+                "`student_loss.mhad.reduction` must divide the teacher's channels where attention is compared, but it "
+                f"is {reduction}, and {config.teacher.architecture} has {channels}. Set "
+                "`student_loss.mhad.reduction=8`, which divides those of every network."
+            )

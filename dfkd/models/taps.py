@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from dfkd.models.classifiers import Classifier
+from dfkd.models.classifier import Classifier
 
 
 @dataclass

@@ -202,7 +202,10 @@ def test_memory_order_and_precision_move_the_last_digits_only(run, overrides):
     assert {t: other[t] for t in terms} == expected
 
 
-@pytest.mark.parametrize("names", [("resnet20", "resnet14"), ("resnet10", "resnet10_half")])
+PAIRS = [("resnet20", "resnet14"), ("resnet10", "resnet10_half"), ("vgg11", "wrn16_2")]
+
+
+@pytest.mark.parametrize("names", PAIRS)
 def test_other_pairs_of_networks_distill(tiny, digits, tmp_path, names):
     from dfkd.teacher import load_teacher, train_teacher
 

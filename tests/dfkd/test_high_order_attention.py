@@ -1,13 +1,17 @@
 """Mixed high-order attention (section 4.2) and the modules beside the student."""
 
+import itertools
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from dfkd.config import parse_orders
 from dfkd.errors import ConfigError
-from dfkd.models import build_classifier
+from dfkd.models import MODELS, build_classifier
 from dfkd.models.auxiliary import HighOrderAttention, build_auxiliary
 from dfkd.models.taps import Features, tap_features
 
@@ -25,7 +29,7 @@ def test_three_orders_of_512_channels_have_589824_parameters():
     assert size(HighOrderAttention(512, orders=(1, 2, 3), reduction=4)) == 589_824
 
 
-@pytest.mark.parametrize("highest", [1, 2, 4])
+@pytest.mark.parametrize("highest", [1, 2, 3, 4, 5, 6])
 @pytest.mark.parametrize("reduction", [1, 2, 8])
 def test_orders_1_to_r_have_the_documented_number_of_parameters(highest, reduction):
     attention = HighOrderAttention(16, orders=range(1, highest + 1), reduction=reduction)
@@ -37,6 +41,34 @@ def test_a_subset_of_the_orders_has_their_routes_alone():
     attention = HighOrderAttention(8, orders=(1, 3), reduction=4)
     assert size(attention) == 6 * 8 * 2
     assert attention(maps()).shape == (2, 8, 3, 3)
+
+
+@pytest.mark.parametrize("text", ["1", "3", "6", "2+5", "1+2+3", "1+2+3+4+5+6"])
+def test_attended_features_by_a_loop_over_pixels_orders_and_channels(text):
+    attention = HighOrderAttention(4, orders=parse_orders(text), reduction=2)
+    x, hidden = maps(channels=4), 2
+    down = attention.factors.weight[..., 0, 0].tolist()
+    up = attention.raise_channels.weight[..., 0, 0].tolist()
+    expected = torch.zeros_like(x)
+    for image, row, column in itertools.product(range(2), range(3), range(3)):
+        pixel = x[image, :, row, column].tolist()
+        gates = [0.0] * 4
+        first = 0  # row of the first projection of this order
+        for route, order in enumerate(attention.orders):
+            code = []
+            for unit in range(hidden):
+                product = 1.0
+                for factor in range(order):
+                    weights = down[first + factor * hidden + unit]
+                    product *= sum(w * value for w, value in zip(weights, pixel, strict=True))
+                code.append(max(product, 0.0))
+            first += order * hidden
+            for channel in range(4):
+                score = sum(w * value for w, value in zip(up[4 * route + channel], code, strict=True))
+                gates[channel] += 1 / (1 + math.exp(-score)) / len(attention.orders)
+        for channel in range(4):
+            expected[image, channel, row, column] = gates[channel] * pixel[channel]
+    torch.testing.assert_close(attention(x), expected)
 
 
 @given(st.integers(0, 99), st.permutations([1, 2, 3, 4]))
@@ -86,15 +118,15 @@ def test_a_reduction_that_does_not_divide_the_channels_is_refused():
         HighOrderAttention(6, orders=(1,), reduction=4)
 
 
-def pair(config, teacher="resnet8", student="resnet8"):
+def pair(teacher="resnet8", student="resnet8", size=16):
     return tuple(
-        build_classifier(name, classes=3, image_size=16, seed=0, role=role)
+        build_classifier(name, classes=3, image_size=size, seed=0, role=role)
         for name, role in ((teacher, "teacher"), (student, "student"))
     )
 
 
 def built(config, *names):
-    teacher, student = pair(config, *names)
+    teacher, student = pair(*names)
     return build_auxiliary(config, teacher=teacher, student=student)
 
 
@@ -124,7 +156,7 @@ def test_attention_is_trained_only_if_shared_and_adapters_always(tiny, training,
 def test_a_gradient_reaches_the_attention_only_if_shared(tiny, training, reached):
     config = tiny({"student_loss.mhad.attention": training, "student_loss.sfcl.weight": 0.0})
     mhad, images = built(config)["mhad"], torch.randn(4, 3, 16, 16)
-    teacher, student = pair(config)
+    teacher, student = pair()
     with tap_features(student, enabled=True) as seen:
         student.network(images)
     with tap_features(teacher, enabled=True) as wanted, torch.no_grad():
@@ -159,10 +191,97 @@ def test_sfcl_needs_no_adapter_between_features_of_one_length(tiny):
     assert isinstance(built(tiny())["sfcl"].adapter, nn.Identity)
 
 
-def test_mhad_refuses_networks_of_unlike_depth_and_sfcl_does_not(tiny):
-    rule = r"same number of stages, but\s+resnet8 has 3 and resnet18 4.*student_loss.mhad.weight=0"
-    config = tiny({"student.architecture": "resnet18"})
+def looked_at(module, teacher, student, size):
+    """Return the loss of a module on four images, with a gradient to the student."""
+    images = torch.randn(4, 3, size, size, generator=torch.Generator().manual_seed(1))
+    with tap_features(teacher, enabled=True) as wanted, torch.no_grad():
+        teacher.network.eval()(images)
+    with tap_features(student, enabled=True) as seen:
+        student.network(images)
+    return module(wanted, seen), wanted, seen
+
+
+@pytest.mark.parametrize(
+    ("names", "attended"),
+    [
+        (("resnet34", "resnet18"), [(64, 64), (128, 128), (256, 256), (512, 512)]),
+        (("resnet34", "resnet50"), [(256, 64), (512, 128), (1024, 256), (2048, 512)]),
+        (("wrn40_2", "wrn16_1"), [(16, 32), (32, 64), (64, 128)]),
+        (("resnet34", "wrn40_2"), [(128, 512)]),
+        (("resnet34", "mobilenetv2"), [(1280, 512)]),
+        (("vgg11", "resnet18"), [(512, 512)]),
+    ],
+)
+def test_pairs_are_compared_at_all_stages_that_correspond_and_else_at_the_penultimate_feature(tiny, names, attended):
+    teacher, student = pair(*names, size=32)
+    config = tiny({"student_loss.mhad.hidden_size": 24})
+    mhad = build_auxiliary(config, teacher=teacher, student=student)["mhad"]
+    if len(attended) > 1:
+        assert [(a.in_channels, a.out_channels) for a in mhad.adapters] == attended
+    else:
+        widths = [(m.in_features, m.out_features) for m in mhad.adapters[0] if isinstance(m, nn.Linear)]
+        assert widths == [(attended[0][0], 24), (24, 24), (24, attended[0][1])]
+    assert [attention.factors.in_channels for attention in mhad.attentions] == [after for _, after in attended]
+    loss, *_ = looked_at(mhad, teacher, student, 32)
+    loss.backward()
+    assert loss.isfinite()
+    assert loss > 0
+    assert all(p.grad is not None for p in mhad.adapters.parameters())
+    assert all(p.grad is None for p in teacher.network.parameters())
+    first = next(p for p in student.network.parameters() if p.ndim > 1)
+    assert first.grad.any()
+
+
+def test_the_penultimate_distance_by_hand(tiny):
+    teacher, student = pair("resnet8", "mobilenetv2")
+    config = tiny({"student_loss.mhad.hidden_size": 24, "student_loss.mhad.orders": "1"})
+    mhad = build_auxiliary(config, teacher=teacher, student=student)["mhad"]
+    loss, wanted, seen = looked_at(mhad, teacher, student, 16)
+    _, linear1, norm1, _, linear2, norm2, _, linear3, _ = mhad.adapters[0]
+    hidden = norm1(seen.penultimate @ linear1.weight.T).relu()
+    hidden = norm2(hidden @ linear2.weight.T).relu()
+    down, up = (m.weight[..., 0, 0] for m in (mhad.attentions[0].factors, mhad.attentions[0].raise_channels))
+    own, theirs = (
+        x * ((x @ down.T).relu() @ up.T).sigmoid()
+        for x in (hidden @ linear3.weight.T + linear3.bias, wanted.penultimate)
+    )
+    assert own.shape == (4, 64)
+    torch.testing.assert_close(loss, ((own - theirs) ** 2).sum() / (4 * 64))
+
+
+def test_chosen_stages_alone_are_adapted_and_attended(tiny):
+    teacher, student = pair("resnet10", "resnet10_half", size=32)
+    mhad = build_auxiliary(tiny({"student_loss.mhad.stages": "2+4"}), teacher=teacher, student=student)["mhad"]
+    assert [(a.in_channels, a.out_channels) for a in mhad.adapters] == [(64, 128), (256, 512)]
+    loss, wanted, seen = looked_at(mhad, teacher, student, 32)
+    expected = sum(
+        ((attend(adapt(seen.stages[i])) - attend(wanted.stages[i])) ** 2).mean()
+        for attend, adapt, i in zip(mhad.attentions, mhad.adapters, (1, 3), strict=True)
+    )
+    torch.testing.assert_close(loss, expected)
+
+
+def test_all_stages_are_the_default_where_they_correspond(tiny):
+    default, named = (built(tiny({"student_loss.mhad.stages": choice}))["mhad"] for choice in ("auto", "1+2+3"))
+    assert default.stages == named.stages == (0, 1, 2)
+    for a, b in zip(default.parameters(), named.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_reduction_that_does_not_divide_the_teachers_channels_is_refused(tiny):
+    config = tiny(
+        {
+            "teacher.architecture": "mobilenetv2",
+            "student.architecture": "mobilenetv2",
+            "student_loss.mhad.reduction": 16,
+        }
+    )
+    rule = "`student_loss.mhad.reduction` must divide .* it is 16, and mobilenetv2 has 24. .*reduction=8"
     with pytest.raises(ConfigError, match=rule):
-        built(config, "resnet8", "resnet18")
-    without = tiny({"student.architecture": "resnet18", "student_loss.mhad.weight": 0.0})
-    assert set(built(without, "resnet8", "resnet18")) == {"sfcl"}
+        built(config, "mobilenetv2", "mobilenetv2")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_reduction_of_8_divides_the_channels_of_every_network(name):
+    model = build_classifier(name, classes=3, image_size=16, seed=0, role="teacher")
+    assert not [channels for channels in (*model.stage_channels, model.feature_size) if channels % 8]

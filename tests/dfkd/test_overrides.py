@@ -26,6 +26,7 @@ VALUES = {
     "student_loss.distillation.temperature": st.sampled_from([1.0, 4.0]),
     "student_loss.mhad.weight": st.sampled_from([0.0, 10.0, 1.0]),
     "student_loss.mhad.orders": st.sampled_from(["1", "1+2+3"]),
+    "student_loss.mhad.stages": st.sampled_from(["auto", "penultimate", "3+4"]),
     "student_loss.sfcl.weight": st.sampled_from([0.0, 8.0, 1.0]),
     "student_loss.sfcl.temperature": st.sampled_from([0.07, 0.5]),
     "schedule.epochs": st.integers(1, 9),
@@ -75,7 +76,7 @@ def test_the_teacher_never_enters_the_canonical_form():
 @pytest.mark.parametrize(
     ("weight", "parameters"),
     [
-        ("student_loss.mhad.weight", {"student_loss.mhad.orders": "1", "student_loss.mhad.attention": "shared"}),
+        ("student_loss.mhad.weight", {"student_loss.mhad.orders": "1", "student_loss.mhad.stages": "4"}),
         ("student_loss.sfcl.weight", {"student_loss.sfcl.temperature": 0.5, "student_loss.sfcl.hidden_size": 64}),
         (
             "generator.attention.weight",

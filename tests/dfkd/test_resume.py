@@ -50,6 +50,7 @@ VARIANTS = {
     "staged": {"schedule.phases": "staged", "schedule.generator_steps": 2},
     "standardised-reverse": {"generator.output": "standardised", "student_loss.distillation.direction": "reverse"},
     "shared-channels-last": {"student_loss.mhad.attention": "shared", "compute.channels_last": True},
+    "penultimate": {"student.architecture": "mobilenetv2", "student_loss.mhad.attention": "shared"},
 }
 
 

@@ -83,8 +83,9 @@ def test_wrong_usage_exits_with_2(run, arguments):
 
 def test_networks_that_do_not_fit_are_refused_before_anything_runs(run, store):
     settings = [setting.replace("student.architecture=resnet8", "student.architecture=resnet18") for setting in sets()]
+    settings += ["--set", "student_loss.mhad.stages=all"]
     outcome = run("ablate", "table3", "--budget", "smoke", "--store", str(store), *settings)
-    refused(outcome, "same number of stages", "resnet8", "resnet18", "student_loss.mhad.weight=0")
+    refused(outcome, "same number of stages", "resnet8", "resnet18", "student_loss.mhad.stages=penultimate")
     assert not (store / "cells").exists()
 
 
