@@ -48,9 +48,18 @@ def pick_device(name: str) -> str:
     return name
 
 
+_ADDED_LATER = ("data.validation_fraction",)
+"""Fields that enter a teacher's name only where they are not at their default: it was named before they existed."""
+
+
 def teacher_name(config: RunConfig) -> str:
     """Return the readable name under which a recipe's teacher is stored: data, size, architecture, seed and a hash."""
-    recipe = {k: v for k, v in flatten(config).items() if k.startswith(("data.", "teacher."))}
+    default = flatten(RunConfig())
+    recipe = {
+        key: value
+        for key, value in flatten(config).items()
+        if key.startswith(("data.", "teacher.")) and not (key in _ADDED_LATER and value == default[key])
+    }
     classes = config.data.classes if len(config.data.classes) <= 12 else "list"
     parts = (config.data.dataset, classes.replace(":", "").replace(",", "_"), f"{config.data.image_size}px")
     return "-".join((*parts, config.teacher.architecture, f"s{config.teacher.seed}", digest(recipe)[:8]))
