@@ -30,7 +30,19 @@ def _require_positive(name: str, value: float) -> None:
 
 _TWO_IMAGES = "an integer >= 2 (batch norm needs two images)"
 
-DATASETS = ("cub200", "digits")
+DATASETS = (
+    "cub200",
+    "stanford_cars",
+    "aircraft_variant",
+    "aircraft_family",
+    "aircraft_manufacturer",
+    "flowers102",
+    "pets",
+    "cifar10",
+    "cifar100",
+    "imagefolder",
+    "digits",
+)
 """Names of the data sets; ``dfkd.data.DATASETS`` says what they are."""
 
 ARCHITECTURES = (
@@ -52,6 +64,9 @@ class DataConfig:
     """``all``, ``first:N``, or a comma-separated list of class numbers or names, in the data set's own numbering."""
     crop_fraction: float = 0.875
     """Share of the resized shorter side that the centre crop keeps: 224 / 256 in the paper's code."""
+    validation_fraction: float = 0.0
+    """Share of each class's training images that the teacher does not see, kept to choose settings on. Always the same
+    images, whatever the seeds are; 0 keeps none."""
 
     def __post_init__(self) -> None:
         _require_choice("data.dataset", self.dataset, DATASETS)
@@ -63,6 +78,7 @@ class DataConfig:
             self.image_size,
         )
         _require(0 < self.crop_fraction <= 1, "in (0, 1]", "data.crop_fraction", self.crop_fraction)
+        _require(0 <= self.validation_fraction < 1, "in [0, 1)", "data.validation_fraction", self.validation_fraction)
         parse_classes(self.classes)
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from dfkd import NUMERICS
 from dfkd.config import ComputeConfig, DataConfig
 from dfkd.data import DatasetSpec, ImageSet, dataset_spec
-from dfkd.errors import CheckpointError
+from dfkd.data.validation import Split
+from dfkd.errors import CheckpointError, ConfigError
 from dfkd.files import load, save
 
 BATCH = 256
@@ -56,16 +57,33 @@ def load_test_images(config: DataConfig, *, root: Path | None, cache: Path | Non
     Raises:
         DataError: the data set is missing, incomplete or unreadable.
     """
+    return _load_cached(replace(config, validation_fraction=0.0), "test", root=root, cache=cache)
+
+
+def load_validation_images(config: DataConfig, *, root: Path | None, cache: Path | None) -> ImageSet:
+    """Return the training images that the teacher has not seen, cropped as test images are; cached likewise.
+
+    Raises:
+        ConfigError: ``data.validation_fraction`` keeps none aside.
+        DataError: the data set is missing, incomplete or unreadable, or a class has a single training image.
+    """
+    if config.validation_fraction == 0:
+        raise ConfigError("`data.validation_fraction` must be > 0 to keep validation images aside, but it is 0.")
+    return _load_cached(config, "validation", root=root, cache=cache)
+
+
+def _load_cached(config: DataConfig, split: Split, *, root: Path | None, cache: Path | None) -> ImageSet:
     spec = dataset_spec(config.dataset)
-    signature = hashlib.sha256(repr((NUMERICS, asdict(config), spec.sign(config, root=root))).encode()).hexdigest()
-    path = cache / f"test-{config.dataset}-{config.image_size}px-{signature[:16]}.pt" if cache else None
+    signed = repr((NUMERICS, asdict(config), spec.sign(config, root=root, split=split)))
+    signature = hashlib.sha256(signed.encode()).hexdigest()
+    path = cache / f"{split}-{config.dataset}-{config.image_size}px-{signature[:16]}.pt" if cache else None
     if path and path.is_file():
         try:
-            stored = load(path, what="cache of test images", way_out="")
+            stored = load(path, what=f"cache of {split} images", way_out="")
             return ImageSet(stored["images"], stored["labels"], tuple(stored["class_names"]), stored["fingerprint"])
         except (CheckpointError, KeyError):
             path.unlink()  # a damaged cache is made anew
-    test = spec.load(config, root=root, train=False)
+    decoded = spec.load(config, root=root, split=split)
     if path:
-        save({**vars(test), "class_names": list(test.class_names)}, path)
-    return test
+        save({**vars(decoded), "class_names": list(decoded.class_names)}, path)
+    return decoded

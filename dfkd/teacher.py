@@ -156,7 +156,8 @@ def load_teacher(config: RunConfig, path: Path, *, class_names: tuple[str, ...],
     """Return the teacher in ``path``, on the CPU, checked against ``config`` and the classes of the test images.
 
     Raises:
-        CheckpointError: missing, truncated, altered, or of another architecture, image size, data set or classes.
+        CheckpointError: missing, truncated, altered, of another architecture, image size, data set or classes, or
+            trained on images that are kept aside for validation.
     """
     content = load(path, what="teacher's checkpoint", way_out=way_out)
     if content.get("format") != FORMAT:
@@ -175,6 +176,12 @@ def load_teacher(config: RunConfig, path: Path, *, class_names: tuple[str, ...],
                 f"The teacher's {key.removeprefix('teacher.')} must be {value!r}, but that of {path} is {found[key]!r}."
                 f" {way_out}"
             )
+    kept_aside = made.get("data.validation_fraction", 0.0)
+    if kept_aside < config.data.validation_fraction:
+        raise CheckpointError(
+            f"The teacher must not have seen the validation images (`data.validation_fraction` "
+            f"{config.data.validation_fraction}), but that of {path} was trained with {kept_aside}. {way_out}"
+        )
     if tuple(content["class_names"]) != class_names:
         wrong = next(i for i, name in enumerate(class_names) if content["class_names"][i] != name)
         raise CheckpointError(

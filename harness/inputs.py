@@ -49,8 +49,16 @@ def pick_device(name: str) -> str:
 
 
 def teacher_name(config: RunConfig) -> str:
-    """Return the readable name under which a recipe's teacher is stored: data, size, architecture, seed and a hash."""
-    recipe = {k: v for k, v in flatten(config).items() if k.startswith(("data.", "teacher."))}
+    """Return the readable name under which a recipe's teacher is stored: data, size, architecture, seed and a hash.
+
+    The hash is of the recipe's fields that are not at their default, so that a new field renames no teacher.
+    """
+    default = flatten(RunConfig())
+    recipe = {
+        key: value
+        for key, value in flatten(config).items()
+        if key.startswith(("data.", "teacher.")) and value != default[key]
+    }
     classes = config.data.classes if len(config.data.classes) <= 12 else "list"
     parts = (config.data.dataset, classes.replace(":", "").replace(",", "_"), f"{config.data.image_size}px")
     return "-".join((*parts, config.teacher.architecture, f"s{config.teacher.seed}", digest(recipe)[:8]))

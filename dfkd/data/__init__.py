@@ -1,4 +1,4 @@
-"""Data sets: a registry, and loading with a cache of the decoded test images."""
+"""Data sets: a registry, and what reads, checks and downloads them."""
 
 from dfkd.data.datasets import DATASETS as DATASETS
 from dfkd.data.datasets import dataset_spec as dataset_spec

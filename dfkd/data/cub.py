@@ -1,31 +1,15 @@
 """The CUB_200_2011 directory layout (Wah et al., 2011, "The Caltech-UCSD Birds-200-2011 Dataset")."""
 
-import hashlib
 from collections import Counter
-from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import torch
-from PIL import Image
 
-from dfkd.config import DataConfig
-from dfkd.data.classes import select_classes
-from dfkd.data.images import ImageSet, resized_size
+from dfkd.data.listing import ImageFiles, Listing
+from dfkd.data.sources import way_out
 from dfkd.errors import DataError
 
 FOLDER = "CUB_200_2011"
-
-
-@dataclass(frozen=True)
-class _Listing:
-    """One split, as the index files list it."""
-
-    folder: Path
-    names: tuple[str, ...]
-    labels: np.ndarray
-    class_names: tuple[str, ...]
 
 
 def find_folder(root: Path | None) -> Path:
@@ -42,9 +26,7 @@ def find_folder(root: Path | None) -> Path:
         if (folder / "images.txt").is_file():
             return folder
     reason = f"holds neither {FOLDER}/images.txt nor images.txt" if root.is_dir() else "does not exist"
-    raise DataError(
-        f"The data root must hold the folder {FOLDER}, but {root} {reason}. Give its place with `--data-root`."
-    )
+    raise DataError(f"The data root must hold the folder {FOLDER}, but {root} {reason}. {way_out('cub200')}")
 
 
 def _read_table(path: Path) -> list[tuple[int, str]]:
@@ -76,15 +58,10 @@ def _read_numbers(path: Path, images: dict[int, str]) -> np.ndarray:
     return np.array([int(table[number]) for number in images])
 
 
-def _list_split(config: DataConfig, root: Path | None, *, train: bool) -> _Listing:
+def list_cub(*, root: Path | None, train: bool) -> Listing:
+    """Return the published training or test split; raise DataError if an index file is missing or malformed."""
     folder = find_folder(root)
     images = dict(_read_table(folder / "images.txt"))
-    for number, name in images.items():
-        if not (folder / "images" / name).is_file():
-            raise DataError(
-                f"{folder / 'images.txt'}: every image that it names must exist, but image {number}, "
-                f"{folder / 'images' / name}, does not. Restore the file, or take its line out."
-            )
     classes = sorted(_read_table(folder / "classes.txt"))
     labels = {number: label for label, (number, _) in enumerate(classes)}
     class_numbers = _read_numbers(folder / "image_class_labels.txt", images)
@@ -93,62 +70,19 @@ def _list_split(config: DataConfig, root: Path | None, *, train: bool) -> _Listi
         raise DataError(
             f"{folder / 'classes.txt'} must name every class of image_class_labels.txt, but not {min(unknown)}."
         )
-    positions, new, class_names = select_classes(
-        config.classes,
-        [name for _, name in classes],
-        np.array([labels[number] for number in class_numbers.tolist()]),
-        numbers=list(labels),
-    )
-    in_split = _read_numbers(folder / "train_test_split.txt", images)[positions] == (1 if train else 0)
-    positions, new = positions[in_split], new[in_split]
-    split = "training" if train else "test"
-    empty = sorted(set(range(len(class_names))) - set(new.tolist()))
-    if empty:
-        raise DataError(f"Every class must have a {split} image, but {class_names[empty[0]]} has none in {folder}.")
+    kept = _read_numbers(folder / "train_test_split.txt", images) == (1 if train else 0)
     names = list(images.values())
-    return _Listing(folder, tuple(names[i] for i in positions), new.astype(np.int64), class_names)
-
-
-def decode(content: bytes, path: Path, config: DataConfig, *, crop: bool) -> np.ndarray:
-    """Return an image file as uint8 of shape (size, size, 3): shorter side resized, centre cropped to a square.
-
-    Raises:
-        DataError: not an image, or a damaged one.
-    """
-    try:
-        with Image.open(BytesIO(content)) as file:
-            image = file.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"Every image must decode, but {path} does not: {error}. Restore the file.") from None
-    size = resized_size(config)
-    scale = size / min(image.size)
-    width, height = (max(size, round(side * scale)) for side in image.size)
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    kept = config.image_size if crop else size
-    left, top = (width - kept) // 2, (height - kept) // 2
-    return np.asarray(image.crop((left, top, left + kept, top + kept)))
-
-
-def load_cub(config: DataConfig, *, root: Path | None, train: bool) -> ImageSet:
-    """Return a split of the official one, decoded; training images are square and keep the border to crop from."""
-    listing = _list_split(config, root, train=train)
-    digest = hashlib.sha256()
-    arrays = []
-    for name, label in zip(listing.names, listing.labels.tolist(), strict=True):
-        path = listing.folder / "images" / name
-        content = path.read_bytes()
-        digest.update(f"{name}\0{label}\0{hashlib.sha256(content).hexdigest()}\n".encode())
-        arrays.append(decode(content, path, config, crop=not train))
-    images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
-    return ImageSet(images, torch.from_numpy(listing.labels), listing.class_names, digest.hexdigest())
-
-
-def sign_cub(config: DataConfig, *, root: Path | None) -> str:
-    """Return a hash of the test files' names, labels, sizes and times; raise DataError if a listed file is missing."""
-    listing = _list_split(config, root, train=False)
-    digest = hashlib.sha256(str(listing.folder.resolve()).encode())
-    for name, label in zip(listing.names, listing.labels.tolist(), strict=True):
-        stat = (listing.folder / "images" / name).stat()
-        digest.update(f"{name}\0{label}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+    source = ImageFiles(folder / "images")
+    return Listing(
+        index=folder / "images.txt",
+        source=source,
+        names=tuple(names[i] for i in np.flatnonzero(kept)),
+        labels=np.array([labels[number] for number in class_numbers[kept].tolist()], dtype=np.int64),
+        class_names=tuple(name for _, name in classes),
+        numbers=tuple(labels),
+        missing=tuple(
+            f"image {number}, {source.folder / name},"
+            for number, name in images.items()
+            if not (source.folder / name).is_file()
+        ),
+    )

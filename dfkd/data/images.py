@@ -9,6 +9,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from dfkd.config import DataConfig
+from dfkd.data.listing import Listing
+from dfkd.data.validation import Split
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,20 @@ class ImageSet:
 
 
 @runtime_checkable
+class SplitLister(Protocol):
+    """Lists one split without decoding it."""
+
+    def __call__(self, config: DataConfig, *, root: Path | None, split: Split) -> Listing:
+        """Return the split's images of the chosen classes; images may be missing and classes empty."""
+        ...
+
+
+@runtime_checkable
 class Loader(Protocol):
     """Reads one split from disk."""
 
-    def __call__(self, config: DataConfig, *, root: Path | None, train: bool) -> ImageSet:
-        """Return the split; training images keep the border that ``crop_fraction`` cuts off, test images do not."""
+    def __call__(self, config: DataConfig, *, root: Path | None, split: Split) -> ImageSet:
+        """Return the split; training images keep the border that ``crop_fraction`` cuts off, the others do not."""
         ...
 
 
@@ -42,8 +53,8 @@ class Loader(Protocol):
 class Signer(Protocol):
     """Tells cheaply whether a split on disk has changed since it was last decoded."""
 
-    def __call__(self, config: DataConfig, *, root: Path | None) -> str:
-        """Return a string that changes with the names, sizes and times of the test files; check that files exist."""
+    def __call__(self, config: DataConfig, *, root: Path | None, split: Split) -> str:
+        """Return a string that changes with the names, sizes and times of the split's files; check that they exist."""
         ...
 
 
@@ -61,10 +72,12 @@ class DatasetSpec:
     """Whether a mirrored image still shows the same class."""
     gray: bool
     """Whether its images have equal colour channels; a generator's images are then made gray too."""
+    list_split: SplitLister
+    """List a split."""
     load: Loader
     """Decode a split."""
     sign: Signer
-    """Sign the test split."""
+    """Sign a split."""
 
     def normalise(self, pixels: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
         """Return pixels in [0, 1] as the networks see them: (pixels - mean) / std."""
@@ -96,8 +109,3 @@ class DatasetSpec:
         if output == "standardised":
             return nn.functional.batch_norm(images, None, None, training=True)
         return images
-
-
-def resized_size(config: DataConfig) -> int:
-    """Return the shorter side in pixels before cropping."""
-    return round(config.image_size / config.crop_fraction)

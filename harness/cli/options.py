@@ -18,7 +18,9 @@ P = ParamSpec("P")
 GridArgument = Annotated[
     str, typer.Argument(metavar="GRID", help="A built-in grid (table3, table4, table5) or a TOML file.")
 ]
-DatasetOption = Annotated[str, typer.Option("--dataset", help="Name of the data set: digits or cub200.")]
+DatasetOption = Annotated[
+    str, typer.Option("--dataset", help="Name of the data set: digits, cub200, ... (docs/data.md).")
+]
 DataRootOption = Annotated[Path | None, typer.Option("--data-root", help="Folder that holds the data set on disk.")]
 BudgetOption = Annotated[
     str | None,

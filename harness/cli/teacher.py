@@ -16,7 +16,7 @@ from harness.store import Store, open_store
 
 @guarded
 def teacher(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="digits or cub200.")],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="digits, cub200, ...: see docs/data.md.")],
     data_root: DataRootOption = None,
     settings: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
@@ -46,7 +46,7 @@ def _train(
     from dfkd.evaluation import load_test_images
     from dfkd.teacher import describe_teacher, train_teacher
 
-    train = dataset_spec(config.data.dataset).load(config.data, root=data_root, train=True)
+    train = dataset_spec(config.data.dataset).load(config.data, root=data_root, split="train")
     test = load_test_images(config.data, root=data_root, cache=store.cache)
     console.print(
         f"Training {config.teacher.architecture} on {len(train.labels)} images of {len(train.class_names)} classes at "

@@ -47,7 +47,7 @@ def tiny():
 def digits(tiny):
     """Return the training and the test split of three digits."""
     spec = dataset_spec("digits")
-    return tuple(spec.load(tiny().data, root=None, train=train) for train in (True, False))
+    return tuple(spec.load(tiny().data, root=None, split=split) for split in ("train", "test"))
 
 
 @pytest.fixture(scope="session")

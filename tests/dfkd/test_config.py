@@ -62,6 +62,8 @@ def complaint(overrides):
         ("data.image_size", -32, ["multiple of 16", "it is -32"]),
         ("data.crop_fraction", 0.0, ["`data.crop_fraction` must be in (0, 1]", "0.0"]),
         ("data.crop_fraction", 1.5, ["in (0, 1]", "1.5"]),
+        ("data.validation_fraction", 1.0, ["`data.validation_fraction` must be in [0, 1)", "1.0"]),
+        ("data.validation_fraction", float("nan"), ["in [0, 1)", "nan"]),
         ("data.dataset", "cub", ["`data.dataset` must be one of the known names", "'cub'", "Did you mean `cub200`?"]),
         ("data.classes", "20", ["`first:N` with N >= 2", "(`first:20` takes the first 20)", "'20'"]),
         ("data.classes", "first:1", ["N >= 2", "'first:1'"]),

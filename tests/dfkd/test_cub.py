@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-import dfkd.data.cub
+import dfkd.data.reading
 from dfkd.config import DataConfig
 from dfkd.data import dataset_spec
 from dfkd.errors import DataError
@@ -46,7 +46,7 @@ def write(path, lines):
 
 
 def load(root, *, train=False, **changes):
-    return dataset_spec("cub200").load(replace(CONFIG, **changes), root=root, train=train)
+    return dataset_spec("cub200").load(replace(CONFIG, **changes), root=root, split="train" if train else "test")
 
 
 def picture(root, name="001.Black_footed_Albatross/0.png"):
@@ -253,7 +253,7 @@ def same(one, other):
 
 def test_a_second_load_does_not_decode(root, tmp_path, monkeypatch):
     first = load_test_images(CONFIG, root=root, cache=tmp_path / "cache")
-    monkeypatch.setattr(dfkd.data.cub, "decode", lambda *args, **kwargs: pytest.fail("decoded again"))
+    monkeypatch.setattr(dfkd.data.reading, "square", lambda *args, **kwargs: pytest.fail("decoded again"))
     assert same(load_test_images(CONFIG, root=root, cache=tmp_path / "cache"), first)
 
 

@@ -13,7 +13,7 @@ CONFIG = DataConfig(dataset="digits", image_size=16)
 
 
 def load(train, **changes):
-    return dataset_spec("digits").load(replace(CONFIG, **changes), root=None, train=train)
+    return dataset_spec("digits").load(replace(CONFIG, **changes), root=None, split="train" if train else "test")
 
 
 def test_three_quarters_are_for_training():

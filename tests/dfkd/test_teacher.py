@@ -97,11 +97,22 @@ def test_training_in_one_step_or_with_a_last_batch_of_one_image_works(tiny, digi
         ({"data.image_size": 32}, "012", r"data.image_size must be 32, but that of .* is 16"),
         ({"data.dataset": "cub200"}, "012", r"data.dataset must be 'cub200', but that of .* is 'digits'"),
         ({}, "0123", r"number of classes must be 4, but that of .* is 3"),
+        (
+            {"data.validation_fraction": 0.1},
+            "012",
+            r"must not have seen the validation images \(`data.validation_fraction` 0.1\), but .* trained with 0.0",
+        ),
     ],
 )
 def test_a_teacher_made_for_something_else_is_refused(tiny, teacher_path, overrides, names, message):
     with pytest.raises(CheckpointError, match=message + r"\. Run `dfkd teacher`\."):
         read(tiny(overrides), teacher_path, names)
+
+
+def test_a_teacher_that_kept_more_aside_or_is_older_than_the_split_serves(tiny, altered):
+    kept_aside = altered(lambda content: content["recipe"].update({"data.validation_fraction": 0.2}))
+    read(tiny({"data.validation_fraction": 0.1}), kept_aside)
+    read(tiny(), altered(lambda content: content["recipe"].pop("data.validation_fraction")))
 
 
 @pytest.mark.parametrize(("names", "first"), [("210", 0), ("013", 2)])
