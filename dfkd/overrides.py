@@ -77,6 +77,23 @@ def with_overrides(config: RunConfig, overrides: Mapping[str, object]) -> RunCon
     return _build(RunConfig, flatten(config) | {key: _typed(key, value) for key, value in overrides.items()}, "")
 
 
+NEWER_THAN_STORES = ("teacher.init",)
+"""Fields of ``data`` and ``teacher`` that were added when there were stores already."""
+
+
+def recipe_of_name(config: RunConfig, prefixes: tuple[str, ...]) -> dict[str, Scalar]:
+    """Return the fields under ``prefixes`` by which a teacher or a plan is found in a store.
+
+    A field that is newer than the first stores is left out at its default, so that what they hold is still found.
+    """
+    flat, default = flatten(config), flatten(RunConfig())
+    return {
+        key: value
+        for key, value in flat.items()
+        if key.startswith(prefixes) and not (key in NEWER_THAN_STORES and value == default[key])
+    }
+
+
 _SWITCHES = {
     "generator.attention.": "generator.attention.weight",
     "student_loss.mhad.": "student_loss.mhad.weight",

@@ -13,7 +13,7 @@ from dfkd.config import DataConfig, RunConfig
 from dfkd.data import ImageSet
 from dfkd.errors import ConfigError
 from dfkd.evaluation import load_test_images
-from dfkd.overrides import flatten
+from dfkd.overrides import recipe_of_name
 from dfkd.teacher import Teacher, load_teacher
 from harness.plan import digest
 from harness.store import Store
@@ -50,7 +50,7 @@ def pick_device(name: str) -> str:
 
 def teacher_name(config: RunConfig) -> str:
     """Return the readable name under which a recipe's teacher is stored: data, size, architecture, seed and a hash."""
-    recipe = {k: v for k, v in flatten(config).items() if k.startswith(("data.", "teacher."))}
+    recipe = recipe_of_name(config, ("data.", "teacher."))
     classes = config.data.classes if len(config.data.classes) <= 12 else "list"
     parts = (config.data.dataset, classes.replace(":", "").replace(",", "_"), f"{config.data.image_size}px")
     return "-".join((*parts, config.teacher.architecture, f"s{config.teacher.seed}", digest(recipe)[:8]))

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 import harness.plan
 from dfkd.config import RunConfig
 from dfkd.errors import ConfigError
-from dfkd.overrides import with_overrides
+from dfkd.overrides import KEYS, NEWER_THAN_STORES, with_overrides
+from harness.inputs import teacher_name
 from harness.plan import Cell, expand, make_plan, parse_seeds, parse_settings
 from search_spaces import load_grid
 
@@ -126,3 +127,18 @@ def test_settings_are_parsed_by_the_type_of_their_field():
     for bad in (["schedule.epochs"], ["schedule.epochs=3.5"], ["compute.channels_last=1"], ["seed=1", "seed=2"]):
         with pytest.raises(ConfigError):
             parse_settings(bad)
+
+
+def test_a_field_newer_than_the_stores_moves_no_name_at_its_default():
+    # As the first stores have it; recompute by hand only if every stored teacher may be orphaned.
+    assert teacher_name(RunConfig()) == "cub200-all-224px-resnet34-s0-20774ad8"
+    other = with_overrides(RunConfig(), {"teacher.init": "imagenet"})
+    assert teacher_name(other) != teacher_name(RunConfig())
+    assert not set(NEWER_THAN_STORES) - set(KEYS)
+
+
+def test_what_the_teacher_starts_from_makes_another_plan_but_no_other_cell():
+    settings = {"teacher.architecture": "resnet18"}
+    plans = [plan_of("table3", settings=settings | {"teacher.init": init}) for init in ("random", "imagenet")]
+    assert plans[0].key != plans[1].key
+    assert plans[0].ids == plans[1].ids  # the hash of the teacher's weights tells cells apart
