@@ -51,6 +51,11 @@ ARCHITECTURES = (
 )
 """Names of the networks; ``dfkd.models.MODELS`` builds them."""
 
+PRETRAINED = tuple(name for name in ("resnet18", "resnet34", "resnet50") if name in ARCHITECTURES)
+"""Those for which torchvision has ImageNet weights that fit."""
+
+INITIAL_WEIGHTS = ("random", "imagenet")
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -107,6 +112,9 @@ class TeacherConfig:
 
     architecture: str = "resnet34"
     """Name of a network, one of ``ARCHITECTURES``."""
+    init: str = "random"
+    """What training starts from: ``random`` weights, or torchvision's ``imagenet`` weights with a new head and, below
+    112 pixels, a new first convolution. ``imagenet`` is for the networks in ``PRETRAINED``."""
     epochs: int = 60
     """Passes over the training images."""
     batch_size: int = 64
@@ -124,6 +132,14 @@ class TeacherConfig:
 
     def __post_init__(self) -> None:
         _require_choice("teacher.architecture", self.architecture, ARCHITECTURES)
+        _require_choice("teacher.init", self.init, INITIAL_WEIGHTS)
+        _require(
+            self.init == "random" or self.architecture in PRETRAINED,
+            f"`random` for a network without ImageNet weights, such as {self.architecture!r} "
+            f"(there are some for {', '.join(PRETRAINED)})",
+            "teacher.init",
+            self.init,
+        )
         for name in ("epochs", "learning_rate"):
             _require_positive(f"teacher.{name}", getattr(self, name))
         _require(self.batch_size >= 2, _TWO_IMAGES, "teacher.batch_size", self.batch_size)

@@ -20,6 +20,14 @@ class CheckpointError(UserError):
     """A checkpoint is missing, damaged, or made for something else."""
 
 
+class ExportError(UserError):
+    """A student cannot be exported as asked."""
+
+
+class ExportMismatchError(RuntimeError):
+    """An exported file does not do what the run did."""
+
+
 class TrainingDivergedError(RuntimeError):
     """A loss became NaN or infinite during training."""
 

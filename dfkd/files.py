@@ -43,7 +43,9 @@ def load(path: Path, *, what: str, way_out: str) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes make the unpickler raise almost anything
-        code = isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error)
+        code = "TorchScript" in str(error) or (
+            isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error)
+        )
         reason = "it holds more than tensors and plain values." if code else f"it is damaged ({type(error).__name__})."
         raise CheckpointError(
             f"The {what} must be a whole checkpoint, but {path} ({path.stat().st_size} bytes) cannot be read: "

@@ -77,6 +77,12 @@ def with_overrides(config: RunConfig, overrides: Mapping[str, object]) -> RunCon
     return _build(RunConfig, flatten(config) | {key: _typed(key, value) for key, value in overrides.items()}, "")
 
 
+def changed(config: RunConfig, prefixes: tuple[str, ...]) -> dict[str, Scalar]:
+    """Return the fields under ``prefixes`` that are not at their default, so that a new field changes no name."""
+    default = flatten(RunConfig())
+    return {key: value for key, value in flatten(config).items() if key.startswith(prefixes) and value != default[key]}
+
+
 _SWITCHES = {
     "generator.attention.": "generator.attention.weight",
     "student_loss.mhad.": "student_loss.mhad.weight",

@@ -19,10 +19,13 @@ from dfkd.evaluation import accuracy, autocast, memory_format, place
 from dfkd.files import load, save
 from dfkd.models import Classifier, build_classifier
 from dfkd.overrides import flatten
+from dfkd.pretrained import initial_teacher
 from dfkd.randomness import generator
 
 FORMAT = 1
 """Of the checkpoint file."""
+
+MAKE_IT = "Make it with `dfkd teacher`."
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Teacher:
     """Measured on the test split after training, a fraction."""
     class_names: tuple[str, ...]
     """By label."""
+    origin: str | None = None
+    """Name of the file that it was imported from; None if it was trained here."""
 
 
 def state_hash(state: dict[str, Tensor]) -> str:
@@ -64,13 +69,7 @@ def train_teacher(
     weights are kept: the test split selects nothing.
     """
     settings, spec = config.teacher, dataset_spec(config.data.dataset)
-    classifier = build_classifier(
-        settings.architecture,
-        classes=len(train.class_names),
-        image_size=config.data.image_size,
-        seed=settings.seed,
-        role="teacher",
-    )
+    classifier, _ = initial_teacher(config, classes=len(train.class_names))
     network = place(classifier.network, config.compute, device)
     optimizer = torch.optim.SGD(
         network.parameters(), settings.learning_rate, momentum=0.9, nesterov=True, weight_decay=settings.weight_decay
@@ -115,7 +114,8 @@ def train_teacher(
             )
         measured = accuracy(network, test, spec, config.compute)
         yield {"epoch": epoch, "loss": mean_loss, "test_accuracy": measured, "seconds": time.perf_counter() - start}
-    _save_teacher(config, network, test_accuracy=measured, train=train, test=test, path=path)
+    about = {"recipe": recipe(config), "train_fingerprint": train.fingerprint, "test_accuracy": measured}
+    save_teacher(path, network, test=test, about=about)
 
 
 def augment(images: Tensor, *, size: int, padding: int, flip: bool, source: torch.Generator) -> Tensor:
@@ -132,27 +132,18 @@ def augment(images: Tensor, *, size: int, padding: int, flip: bool, source: torc
     return torch.stack(crops)
 
 
-def _save_teacher(
-    config: RunConfig, network: nn.Module, *, test_accuracy: float, train: ImageSet, test: ImageSet, path: Path
-) -> None:
+def save_teacher(path: Path, network: nn.Module, *, test: ImageSet, about: dict[str, Any]) -> None:
+    """Write a teacher's checkpoint: ``network``'s weights with their hash, and what it is.
+
+    ``about`` holds its ``recipe`` (dotted keys to values; at least its data and architecture), its ``test_accuracy`` on
+    ``test`` (a fraction), and ``train_fingerprint`` if it was trained here or ``origin`` if it was not.
+    """
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    save(
-        {
-            "format": FORMAT,
-            "recipe": recipe(config),
-            "class_names": list(train.class_names),
-            "test_accuracy": test_accuracy,
-            "train_fingerprint": train.fingerprint,
-            "test_fingerprint": test.fingerprint,
-            "torch": str(torch.__version__),
-            "hash": state_hash(state),
-            "state": state,
-        },
-        path,
-    )
+    stamp = {"format": FORMAT, "torch": str(torch.__version__), "hash": state_hash(state), "state": state}
+    save({**stamp, "class_names": list(test.class_names), "test_fingerprint": test.fingerprint, **about}, path)
 
 
-def load_teacher(config: RunConfig, path: Path, *, class_names: tuple[str, ...], way_out: str) -> Teacher:
+def load_teacher(config: RunConfig, path: Path, *, class_names: tuple[str, ...], way_out: str = MAKE_IT) -> Teacher:
     """Return the teacher in ``path``, on the CPU, checked against ``config`` and the classes of the test images.
 
     Raises:
@@ -201,10 +192,15 @@ def load_teacher(config: RunConfig, path: Path, *, class_names: tuple[str, ...],
     )
     classifier.network.load_state_dict(content["state"])
     classifier.network.eval().requires_grad_(False)
-    return Teacher(classifier, content["hash"], content["test_accuracy"], tuple(content["class_names"]))
+    origin = content["origin"]["file"] if "origin" in content else None
+    return Teacher(classifier, content["hash"], content["test_accuracy"], class_names, origin)
 
 
-def describe_teacher(path: Path) -> dict[str, Any]:
-    """Return what a teacher's checkpoint says of itself, without its weights."""
-    content = load(path, what="teacher's checkpoint", way_out="Run `dfkd teacher` to make it.")
+def describe_teacher(path: Path, *, way_out: str = MAKE_IT) -> dict[str, Any]:
+    """Return what a teacher's checkpoint says of itself, without its weights.
+
+    Raises:
+        CheckpointError: missing or damaged.
+    """
+    content = load(path, what="teacher's checkpoint", way_out=way_out)
     return {key: value for key, value in content.items() if key != "state"}

@@ -11,6 +11,7 @@ from PIL import Image
 
 from dfkd.config import RunConfig
 from dfkd.distill import Record, distill, run_summary
+from dfkd.errors import CheckpointError
 from dfkd.files import atomic_path, save
 from dfkd.overrides import with_overrides
 from dfkd.state import read_state, sample_grid
@@ -61,6 +62,12 @@ def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], 
     folder, device = store.cell(cell_id), torch.device(where.device)
     config = with_overrides(RunConfig(), cell_config(store, cell_id)["config"])
     teacher, test = worker_inputs(config, where)
+    planned = cell_config(store, cell_id)["teacher_hash"]
+    if teacher.hash != planned:
+        raise CheckpointError(
+            f"The teacher of cell {cell_id} must be the one it was planned with, of hash {planned[:16]}, but "
+            f"{where.teacher} now holds {teacher.hash[:16]}. Plan again: give the same command once more."
+        )
     log = RunLog(folder)
     state = folder / "state.pt"
     pictured = picture_epochs(config.schedule.epochs)

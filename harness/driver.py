@@ -88,6 +88,7 @@ def _context(request: Request, teacher: Teacher | None, test: ImageSet) -> dict[
         "teacher": base.teacher.architecture,
         "teacher_accuracy": teacher.test_accuracy if teacher else None,
         "teacher_hash": teacher.hash if teacher else None,
+        "teacher_origin": teacher.origin if teacher else None,
         "student": students.pop() if len(students) == 1 else "by row",
         "budget": request.budget,
         "epochs": epochs.pop() if len(epochs) == 1 else "by row",

@@ -13,7 +13,7 @@ from dfkd.config import DataConfig, RunConfig
 from dfkd.data import ImageSet
 from dfkd.errors import ConfigError
 from dfkd.evaluation import load_test_images
-from dfkd.overrides import flatten
+from dfkd.overrides import changed
 from dfkd.teacher import Teacher, load_teacher
 from harness.plan import digest
 from harness.store import Store
@@ -49,16 +49,8 @@ def pick_device(name: str) -> str:
 
 
 def teacher_name(config: RunConfig) -> str:
-    """Return the readable name under which a recipe's teacher is stored: data, size, architecture, seed and a hash.
-
-    The hash is of the recipe's fields that are not at their default, so that a new field renames no teacher.
-    """
-    default = flatten(RunConfig())
-    recipe = {
-        key: value
-        for key, value in flatten(config).items()
-        if key.startswith(("data.", "teacher.")) and value != default[key]
-    }
+    """Return the readable name under which a recipe's teacher is stored: data, size, architecture, seed and a hash."""
+    recipe = changed(config, ("data.", "teacher."))
     classes = config.data.classes if len(config.data.classes) <= 12 else "list"
     parts = (config.data.dataset, classes.replace(":", "").replace(",", "_"), f"{config.data.image_size}px")
     return "-".join((*parts, config.teacher.architecture, f"s{config.teacher.seed}", digest(recipe)[:8]))

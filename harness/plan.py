@@ -11,7 +11,7 @@ import search_spaces
 from dfkd import NUMERICS
 from dfkd.config import RunConfig
 from dfkd.errors import ConfigError
-from dfkd.overrides import canonical, check_key, flatten, parse_scalar, with_overrides
+from dfkd.overrides import canonical, changed, check_key, flatten, parse_scalar, with_overrides
 from harness.records import Plan, PlannedCell
 from search_spaces import Grid
 
@@ -109,7 +109,7 @@ class Request:
     def key(self, teacher_hash: str | None) -> str:
         """Return the hash under which the plan is stored; ``teacher_hash`` only if the teacher was named by a path."""
         rows = [[name, canonical(config)] for name, config in self.rows.items()]
-        recipe = {key: value for key, value in flatten(self.base).items() if key.startswith("teacher.")}
+        recipe = changed(self.base, ("teacher.",))
         return digest([self.grid.name, self.grid.reference, rows, list(self.seeds), recipe, teacher_hash, NUMERICS])
 
 

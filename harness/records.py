@@ -54,8 +54,8 @@ class Plan:
     """Row by row, seeds innermost."""
     context: Mapping[str, Any]
     """What all cells share, for a caption: ``dataset``, ``classes`` (a number), ``image_size``, ``teacher``,
-    ``teacher_accuracy`` (a fraction), ``teacher_hash``, ``student``, ``budget``, ``epochs``,
-    ``settings`` (``--set``)."""
+    ``teacher_accuracy`` (a fraction), ``teacher_hash``, ``teacher_origin`` (name of the file it was imported from, or
+    None if it was trained here), ``student``, ``budget``, ``epochs``, ``settings`` (``--set``)."""
 
     @property
     def ids(self) -> tuple[str, ...]:

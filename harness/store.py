@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,31 @@ def status(store: Store) -> dict[str, Any]:
         if (record := store.read(cell_id)).failure
     ]
     return {**total, "plans": each, "failures": failures}
+
+
+def find_cell(store: Store, text: str) -> str:
+    """Return the one cell of the store whose id is ``text`` or begins with it.
+
+    Raises:
+        StoreError: none does, or several do.
+    """
+    ids = sorted(path.name for path in (store.root / "cells").glob("*") if path.is_dir())
+    found = [cell_id for cell_id in ids if cell_id.startswith(text)]
+    if len(found) == 1 or text in found:
+        return text if text in found else found[0]
+    rule = "A cell must be named by its id, or by the beginning of one id alone"
+    if found:
+        more = ", ..." if len(found) > 5 else ""
+        raise StoreError(
+            f"{rule}, but {text!r} begins {len(found)} in {store.root}: {', '.join(found[:5])}{more}. "
+            "Give more of its digits."
+        )
+    close = get_close_matches(text, ids, n=1)
+    hint = f"Did you mean {close[0]}? " if close else ""
+    raise StoreError(
+        f"{rule}, but none of the {len(ids)} cells in {store.root} begins with {text!r}. {hint}"
+        "`dfkd plan GRID --json` lists a grid's cells; another store is named with `--store`."
+    )
 
 
 def cell_config(store: Store, cell_id: str) -> dict[str, Any]:

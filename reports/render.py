@@ -108,10 +108,13 @@ def _setting(plan: Plan) -> list[str]:
         f"{context['classes']} classes" if context.get("classes") else "",
         f"{size} x {size} pixels" if size else "",
     ]
+    about = [
+        f"{100 * accuracy:.2f}%" if accuracy is not None else "",
+        f"imported from {context['teacher_origin']}" if context.get("teacher_origin") else "",
+    ]
+    known = ", ".join(filter(None, about))
     models = [
-        f"teacher {context['teacher']}" + (f" ({100 * accuracy:.2f}%)" if accuracy is not None else "")
-        if context.get("teacher")
-        else "",
+        f"teacher {context['teacher']}" + (f" ({known})" if known else "") if context.get("teacher") else "",
         f"student {context['student']}" if context.get("student") else "",
     ]
     length = [

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dfkd.config import RunConfig
-from dfkd.errors import CheckpointError
+from dfkd.errors import CheckpointError, ConfigError
 from harness.cli.options import DEFAULT_STORE, DataRootOption, DeviceOption, SetOption, StoreOption, guarded
 from harness.plan import base_config, parse_settings
 from harness.store import Store, open_store
@@ -17,24 +17,97 @@ from harness.store import Store, open_store
 @guarded
 def teacher(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="digits, cub200, ...: see docs/data.md.")],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", metavar="FILE", help="Take a teacher that was trained elsewhere: its state dict."),
+    ] = None,
+    init: Annotated[
+        str | None, typer.Option("--init", help="Start from random or imagenet weights: `--set teacher.init=...`.")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the teacher that the store has.")] = False,
     data_root: DataRootOption = None,
     settings: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
 ) -> int:
-    """Train the teacher of a data set on its real training images, or check the one that the store has."""
+    """Train the teacher of a data set on its real training images, or import one, or check the one the store has."""
     from harness.inputs import pick_device, teacher_name
 
-    config = base_config(dataset, budget=None, settings=parse_settings(settings or []))
+    if checkpoint and init:
+        raise ConfigError(
+            f"`--init` must go with training, but with `--checkpoint {checkpoint}` the weights are taken as they are. "
+            "Leave one of them out."
+        )
+    given = parse_settings([*(settings or []), *([f"teacher.init={init}"] if init else [])])
+    config = base_config(dataset, budget=None, settings=given)
     chosen = pick_device(device)
     opened = open_store(store)
     path = opened.teacher(teacher_name(config))
     console = Console(highlight=False, soft_wrap=True)
-    if path.exists():
+    if path.exists() and not replace:
+        _refuse_another(path, checkpoint)
         _check(config, path, data_root=data_root, store=opened, device=chosen, console=console)
+    elif checkpoint:
+        _import(config, checkpoint, path, data_root=data_root, store=opened, device=chosen, console=console)
     else:
         _train(config, path, data_root=data_root, store=opened, device=chosen, console=console)
     return 0
+
+
+def _refuse_another(path: Path, checkpoint: Path | None) -> None:
+    """Raise CheckpointError if the teacher in ``path`` does not come from where this one is to come from."""
+    from dfkd.foreign import file_hash
+    from dfkd.teacher import describe_teacher
+
+    origin = describe_teacher(path, way_out="Make it anew with `--replace`.").get("origin")
+    if (origin["sha256"] if origin else None) == (file_hash(checkpoint) if checkpoint else None):
+        return
+    there = f"imported from {origin['file']} (SHA-256 {origin['sha256'][:16]})" if origin else "trained here"
+    wanted = f"imported from {checkpoint}" if checkpoint else "trained here"
+    raise CheckpointError(
+        f"The teacher in {path} must be the one that is asked for, {wanted}, but it was {there}. Put yours in its "
+        "place with `--replace` (runs of the former teacher stay in the store), or into another store with `--store`."
+    )
+
+
+def _import(
+    config: RunConfig,
+    checkpoint: Path,
+    path: Path,
+    *,
+    data_root: Path | None,
+    store: Store,
+    device: str,
+    console: Console,
+) -> None:
+    import torch
+
+    from dfkd.evaluation import load_test_images
+    from dfkd.foreign import file_hash, import_teacher, read_weights
+
+    sha256, weights = file_hash(checkpoint), read_weights(checkpoint)
+    test = load_test_images(config.data, root=data_root, cache=store.cache)
+    imported = import_teacher(config, weights, source=checkpoint, test=test, device=torch.device(device), path=path)
+    console.print(
+        f"Imported {config.teacher.architecture} from {checkpoint} (SHA-256 {sha256[:16]}): test accuracy "
+        f"{100 * imported.test_accuracy:.2f} % on {len(test.labels)} images of {len(test.class_names)} classes, "
+        f"hash {imported.hash[:16]}\n{path}",
+        markup=False,
+    )
+    if imported.test_accuracy < 2 / len(test.class_names):
+        console.print(
+            "That is near chance. Was it trained with its classes in this order, and on images that were normalised "
+            f"by this mean and standard deviation?\n{', '.join(test.class_names[:5])}, ...; "
+            f"{_normalisation(config.data.dataset)}",
+            markup=False,
+        )
+
+
+def _normalisation(dataset: str) -> str:
+    from dfkd.data import dataset_spec
+
+    spec = dataset_spec(dataset)
+    return f"mean {spec.mean}, standard deviation {spec.std} of pixels in [0, 1]"
 
 
 def _train(
@@ -44,8 +117,12 @@ def _train(
 
     from dfkd.data import dataset_spec
     from dfkd.evaluation import load_test_images
+    from dfkd.pretrained import initial_teacher
     from dfkd.teacher import describe_teacher, train_teacher
 
+    if config.teacher.init == "imagenet":
+        _, kept = initial_teacher(config, classes=2)  # a missing file is known before any image is read
+        console.print(f"Starting from torchvision's ImageNet weights; random at first, as before: {', '.join(kept)}.")
     train = dataset_spec(config.data.dataset).load(config.data, root=data_root, split="train")
     test = load_test_images(config.data, root=data_root, cache=store.cache)
     console.print(
@@ -81,7 +158,7 @@ def _check(
     from dfkd.teacher import describe_teacher, load_teacher
 
     test = load_test_images(config.data, root=data_root, cache=store.cache)
-    way_out = "Delete the file to train it again."
+    way_out = "Make it anew with `--replace`."
     loaded = load_teacher(config, path, class_names=test.class_names, way_out=way_out)
     about = describe_teacher(path)
     if about["test_fingerprint"] != test.fingerprint:
@@ -89,7 +166,8 @@ def _check(
     network = loaded.classifier.network.to(device)
     measured = accuracy(network, test.to(torch.device(device)), dataset_spec(config.data.dataset), config.compute)
     console.print(
-        f"Already trained: test accuracy {100 * loaded.test_accuracy:.2f} % when trained, {100 * measured:.2f} % now, "
+        f"Already {'imported' if 'origin' in about else 'trained'}: test accuracy {100 * loaded.test_accuracy:.2f} % "
+        f"then, {100 * measured:.2f} % now, "
         f"hash {loaded.hash[:16]}\n{path}",
         soft_wrap=True,
     )

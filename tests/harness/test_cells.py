@@ -11,11 +11,12 @@ import time
 import pytest
 
 from dfkd.distill import TIMINGS
+from dfkd.errors import CheckpointError
 from harness.cells import picture_epochs, prepare_cell, run_cell
 from harness.driver import prepare
 from harness.inputs import Where
 from harness.plan import expand, parse_settings
-from harness.records import read_json, read_log
+from harness.records import read_json, read_log, write_json
 from harness.store import Store
 from search_spaces import load_grid
 from small import SMALL
@@ -118,6 +119,15 @@ def test_a_failure_keeps_its_traceback_and_the_state(full, monkeypatch):
     assert store.read(cell_id).status == "todo"
     run_cell(cell_id, where)
     assert store.read(cell_id).status == "done"
+
+
+def test_a_teacher_that_was_replaced_after_planning_is_noticed(full):
+    store, cell_id, where = full
+    config = read_json(store.cell(cell_id) / "config.json")
+    write_json(store.cell(cell_id) / "config.json", config | {"teacher_hash": "0" * 64})
+    with pytest.raises(CheckpointError, match=rf"teacher of cell {cell_id} must be .* 0{{16}}, but .*Plan again"):
+        run_cell(cell_id, where)
+    assert read_log(store.cell(cell_id)) == []
 
 
 def test_kill_9_and_again(full, tmp_path):

@@ -8,7 +8,8 @@ import harness.plan
 from dfkd.config import RunConfig
 from dfkd.errors import ConfigError
 from dfkd.overrides import with_overrides
-from harness.plan import Cell, expand, make_plan, parse_seeds, parse_settings
+from harness.inputs import teacher_name
+from harness.plan import Cell, digest, expand, make_plan, parse_seeds, parse_settings
 from search_spaces import load_grid
 
 
@@ -126,3 +127,17 @@ def test_settings_are_parsed_by_the_type_of_their_field():
     for bad in (["schedule.epochs"], ["schedule.epochs=3.5"], ["compute.channels_last=1"], ["seed=1", "seed=2"]):
         with pytest.raises(ConfigError):
             parse_settings(bad)
+
+
+def test_a_teachers_name_is_made_from_what_its_recipe_changes():
+    # The digest of {}: a new field at its default can move no name.
+    assert teacher_name(RunConfig()) == f"cub200-all-224px-resnet34-s0-{digest({})[:8]}"
+    other = with_overrides(RunConfig(), {"teacher.init": "imagenet"})
+    assert teacher_name(other).endswith(digest({"teacher.init": "imagenet"})[:8])
+
+
+def test_what_the_teacher_starts_from_makes_another_plan_but_no_other_cell():
+    settings = {"teacher.architecture": "resnet18"}
+    plans = [plan_of("table3", settings=settings | {"teacher.init": init}) for init in ("random", "imagenet")]
+    assert plans[0].key != plans[1].key
+    assert plans[0].ids == plans[1].ids  # the hash of the teacher's weights tells cells apart

@@ -148,6 +148,12 @@ def marks(values, *, rows=("a", "b", "c", "d"), seeds=(0,)):
     return tuple([line[0] for line in lines if mark in line] for mark in (r"\textbf", r"\underline"))
 
 
+def test_the_caption_says_that_a_teacher_was_imported():
+    plan = replace(PLAN, context=CONTEXT | {"teacher_origin": "birds.pth"})
+    text = caption(plan, make_frame(plan, VALUES), "last")
+    assert "Models: teacher resnet20 (98.33%, imported from birds.pth), student resnet14." in text
+
+
 @pytest.mark.parametrize(
     ("values", "best", "second"),
     [

@@ -1,0 +1,79 @@
+"""ImageNet weights of torchvision as the start of a teacher's training."""
+
+import hashlib
+from pathlib import Path
+from urllib.parse import urlparse
+
+import torch
+from torch import Tensor
+from torchvision.models import get_model_weights
+
+from dfkd.config import RunConfig
+from dfkd.errors import CheckpointError
+from dfkd.files import load
+from dfkd.models import Classifier, build_classifier
+
+
+def initial_teacher(config: RunConfig, *, classes: int) -> tuple[Classifier, tuple[str, ...]]:
+    """Return the teacher before its training, and the names of the tensors that no ImageNet weight could fill.
+
+    With ``teacher.init`` at ``imagenet`` these are the head's, and below 112 pixels the first convolution's, whose
+    kernel is another; they keep their random initial weights. With ``random`` there is nothing to fill and no name.
+
+    Raises:
+        CheckpointError: torchvision's weights are not here and cannot be downloaded, or their file is damaged.
+    """
+    settings = config.teacher
+    classifier = build_classifier(
+        settings.architecture, classes=classes, image_size=config.data.image_size, seed=settings.seed, role="teacher"
+    )
+    if settings.init == "random":
+        return classifier, ()
+    own = classifier.network.state_dict()
+    # A head is made anew even where the data set has a thousand classes: they are not ImageNet's.
+    given = {
+        name: value
+        for name, value in imagenet_weights(settings.architecture).items()
+        if name in own and value.shape == own[name].shape and not name.startswith(f"{classifier.head}.")
+    }
+    classifier.network.load_state_dict(own | given)
+    # Old files of torchvision hold no counters of batches, which no number depends on.
+    kept = tuple(name for name in own if name not in given and not name.endswith(".num_batches_tracked"))
+    return classifier, kept
+
+
+def weights_url(architecture: str) -> str:
+    """Return the address of torchvision's best ImageNet weights for one of ``PRETRAINED``."""
+    return str(get_model_weights(architecture).DEFAULT.url)
+
+
+def imagenet_weights(architecture: str) -> dict[str, Tensor]:
+    """Return torchvision's ImageNet weights for one of ``PRETRAINED``, on the CPU; downloaded once.
+
+    They are kept in the folder of torch.hub (``TORCH_HOME``). A file's name holds the first digits of its SHA-256, and
+    it is checked against them, whoever put it there.
+
+    Raises:
+        CheckpointError: they are not here and cannot be downloaded, or the file is damaged.
+    """
+    url = weights_url(architecture)
+    path = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
+    by_hand = f"Fetch {url} by hand and put it into {path.parent} (the environment variable TORCH_HOME moves it)."
+    if not path.is_file():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path))
+        except Exception as error:  # no network, a proxy's answer, a full disk: urllib raises many kinds
+            raise CheckpointError(
+                f"ImageNet weights of {architecture} must be here or be downloaded, but there is no {path.name} in "
+                f"{path.parent}, and the download failed: {error}. {by_hand}"
+            ) from None
+    digits = path.stem.rsplit("-", 1)[-1]
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if not found.startswith(digits):
+        raise CheckpointError(
+            f"The SHA-256 of {path} must begin with {digits}, as its name says, but it begins with "
+            f"{found[: len(digits)]}: the file is damaged or another one. Delete it. {by_hand}"
+        )
+    return load(path, what=f"file of ImageNet weights of {architecture}", way_out=f"Delete it. {by_hand}")

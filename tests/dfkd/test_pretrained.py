@@ -1,0 +1,103 @@
+"""A teacher that starts from ImageNet weights, with files of our own in the place of torchvision's."""
+
+import hashlib
+from urllib.error import URLError
+
+import pytest
+import torch
+from torchvision.models import resnet18
+
+import dfkd.pretrained
+from dfkd.errors import CheckpointError, ConfigError
+from dfkd.pretrained import imagenet_weights, initial_teacher, weights_url
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """Return torch.hub's folder of weights, empty; any download fails."""
+
+    def no_network(url, *args, **kwargs):
+        raise URLError("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def imagenet(hub, monkeypatch):
+    """Return the weights of a resnet18 of a thousand classes, which lie in the hub under a name with their hash."""
+    state = resnet18().state_dict()
+    old = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
+    torch.save(old, hub / "x.pth")
+    digits = hashlib.sha256((hub / "x.pth").read_bytes()).hexdigest()[:8]
+    (hub / "x.pth").rename(hub / f"resnet18-{digits}.pth")
+    monkeypatch.setattr(dfkd.pretrained, "weights_url", lambda name: f"https://example.org/{name}-{digits}.pth")
+    return old
+
+
+def settings(size):
+    return {"teacher.architecture": "resnet18", "teacher.init": "imagenet", "data.image_size": size}
+
+
+def test_torchvisions_file_names_end_in_a_hash():
+    assert weights_url("resnet18").startswith("https://download.pytorch.org/models/resnet18-")
+    assert len(weights_url("resnet18").rsplit("-", 1)[1]) == len("01234567.pth")
+
+
+def test_all_but_the_head_is_imagenets_from_112_pixels_on(tiny, imagenet):
+    classifier, kept = initial_teacher(tiny(settings(112)), classes=3)
+    state = classifier.network.state_dict()
+    assert kept == ("fc.weight", "fc.bias")
+    assert all(torch.equal(state[name], value) for name, value in imagenet.items() if not name.startswith("fc."))
+    assert state["fc.weight"].shape == (3, 512)
+
+
+def test_below_that_the_first_convolution_is_random_too_and_of_the_teachers_seed(tiny, imagenet):
+    config = tiny(settings(64))
+    classifier, kept = initial_teacher(config, classes=3)
+    random, none = initial_teacher(tiny(settings(64) | {"teacher.init": "random"}), classes=3)
+    assert kept == ("conv1.weight", "fc.weight", "fc.bias")
+    assert none == ()
+    state, plain = classifier.network.state_dict(), random.network.state_dict()
+    assert all(torch.equal(state[name], plain[name]) for name in kept)
+    assert torch.equal(state["layer1.0.conv1.weight"], imagenet["layer1.0.conv1.weight"])
+    other, _ = initial_teacher(tiny(settings(64) | {"teacher.seed": 1}), classes=3)
+    assert not torch.equal(other.network.state_dict()["conv1.weight"], state["conv1.weight"])
+
+
+def test_a_head_of_a_thousand_classes_is_made_anew_too(tiny, imagenet):
+    classifier, kept = initial_teacher(tiny(settings(112)), classes=1000)
+    assert kept == ("fc.weight", "fc.bias")
+    assert not torch.equal(classifier.network.state_dict()["fc.weight"], imagenet["fc.weight"])
+
+
+def test_without_a_network_the_message_names_file_folder_and_address(hub):
+    with pytest.raises(CheckpointError) as error:
+        imagenet_weights("resnet18")
+    url = weights_url("resnet18")
+    for word in (url, url.rsplit("/", 1)[1], str(hub), "no network", "by hand", "TORCH_HOME"):
+        assert word in str(error.value)
+    assert len(str(error.value)) < 800
+    assert list(hub.iterdir()) == []
+
+
+def test_a_file_put_there_by_hand_is_checked_against_its_name(hub, imagenet):
+    (path,) = hub.iterdir()
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(CheckpointError, match=r"SHA-256 of .*resnet18-.*must begin with .*Delete it\. Fetch"):
+        imagenet_weights("resnet18")
+
+
+@pytest.mark.parametrize("name", ["resnet8", "resnet10"])
+def test_networks_without_imagenet_weights_are_refused(tiny, name):
+    with pytest.raises(ConfigError, match=rf"`teacher.init` must be `random` .*{name}.*resnet18, resnet34"):
+        tiny({"teacher.architecture": name, "teacher.init": "imagenet"})
+
+
+def test_an_unknown_start_is_refused(tiny):
+    with pytest.raises(ConfigError, match=r"`teacher.init` must be one of .*'imagnet'.*Did you mean `imagenet`"):
+        tiny({"teacher.architecture": "resnet18", "teacher.init": "imagnet"})
