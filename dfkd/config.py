@@ -298,7 +298,9 @@ class DistillationConfig:
         _require_positive("student_loss.distillation.temperature", self.temperature)
 
 
-ATTENTION_TRAINING = ("frozen", "shared")
+ATTENTION_TRAINING = ("frozen", "shared", "student", "both")
+ATTENTION_ACTIVATIONS = ("per_order", "after_sum")
+ATTENTION_TARGETS = ("attended_features", "attention_maps")
 STAGE_CHOICES = ("auto", "all", "penultimate")
 
 
@@ -319,8 +321,13 @@ class MHADConfig:
     hidden_size: int = 512
     """Width of the MLP's two hidden layers, where attention is compared at the penultimate feature. Not stated."""
     attention: str = "frozen"
-    """Who trains the attention of a stage: nobody (``frozen`` at its initial weights) or the student's loss
-    (``shared`` by teacher and student, and trained with the student). The paper does not say."""
+    """Who has and who trains the attention of a stage. One for both networks: ``frozen`` at its initial weights, or
+    ``shared`` and trained with the student. One each: the ``student``'s is trained and the teacher's is frozen, or
+    ``both`` are trained. The paper does not say."""
+    activation: str = "per_order"
+    """A sigmoid ``per_order``, then the mean, as in MHN's code; or one ``after_sum``, as the paper's text reads."""
+    compared: str = "attended_features"
+    """What L_MHAD compares: ``attended_features``, A_m x F, or ``attention_maps``, A_m. The text says both."""
 
     def __post_init__(self) -> None:
         _require_weight("student_loss.mhad.weight", self.weight)
@@ -332,6 +339,8 @@ class MHADConfig:
             parse_stages(self.stages)
         _require_positive("student_loss.mhad.hidden_size", self.hidden_size)
         _require_choice("student_loss.mhad.attention", self.attention, ATTENTION_TRAINING)
+        _require_choice("student_loss.mhad.activation", self.activation, ATTENTION_ACTIVATIONS)
+        _require_choice("student_loss.mhad.compared", self.compared, ATTENTION_TARGETS)
 
 
 def parse_orders(text: str) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from dfkd.config import RunConfig, parse_orders
+from dfkd.config import MHADConfig, RunConfig, parse_orders
 from dfkd.errors import ConfigError
 from dfkd.losses import attention_distance, semantic_contrast
 from dfkd.models.classifier import Classifier
@@ -20,13 +20,14 @@ class HighOrderAttention(nn.Module):
     """A feature map times its mixed high-order attention, A_m x F (section 4.2, Figure 3).
 
     An order-r route multiplies r 1x1 projections to C / reduction channels, so that it sees r-way interactions between
-    channels; ReLU, a 1x1 convolution back to C and a sigmoid make its attention map; A_m is the mean over the orders.
-    After Chen et al., ICCV 2019, "Mixed High-Order Attention Network", section 3.2. Without biases, so orders 1..R of
+    channels; ReLU, a 1x1 convolution back to C and a sigmoid make its attention map; A_m is the mean over the orders,
+    or, with ``activation="after_sum"``, one sigmoid of the sum of what the sigmoids were applied to. After Chen et al., ICCV 2019, "Mixed High-Order Attention Network", section 3.2. Without biases, so orders 1..R of
     C channels have (R(R+1)/2 + R) C^2 / reduction parameters.
     """
 
-    def __init__(self, channels: int, *, orders: Sequence[int], reduction: int) -> None:
+    def __init__(self, channels: int, *, orders: Sequence[int], reduction: int, activation: str = "per_order") -> None:
         super().__init__()
+        self.activation = activation
         if channels % reduction:
             raise ValueError(f"`reduction` must divide `channels`, but got {channels=}, {reduction=}.")
         self.orders = tuple(orders)
@@ -49,6 +50,8 @@ class HighOrderAttention(nn.Module):
         self, features: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
         """Return A_m, in (0, 1)."""
+        if self.activation == "after_sum":
+            return self.scores(features).sum(dim=1).sigmoid()
         return self.scores(features).sigmoid().mean(dim=1)
 
     def forward(
@@ -64,17 +67,19 @@ def prod(factors: Sequence[Tensor]) -> Tensor:
 
 
 class AttentionDistillation(nn.Module):
-    """L_MHAD of a batch: an adapter to the teacher's channels and one attention for both networks, at each place.
+    """L_MHAD of a batch: an adapter to the teacher's channels and attention for both networks, at each place.
 
     The places are stages, where the adapter is a 1x1 convolution; or, with none given, the penultimate feature seen as
     a map of 1x1, where it is an MLP with two hidden layers, as in the paper for WRN40-2 and MobileNetV2. The teacher's
-    side has no adapter: two that are trained could agree on a constant.
+    side has no adapter: two that are trained could agree on a constant. Both networks have one attention, frozen or
+    trained with the student, or one each (``student_loss.mhad.attention``).
     """
 
     def __init__(self, config: RunConfig, *, teacher: Classifier, student: Classifier, stages: tuple[int, ...]) -> None:
         super().__init__()
         settings = config.student_loss.mhad
-        self.trains_attention = settings.attention == "shared"
+        self.trains_teacher_side = settings.attention in ("shared", "both")
+        self.compares_attention = settings.compared == "attention_maps"
         self.stages = stages
         if stages:
             channels = [teacher.stage_channels[i] for i in stages]
@@ -84,25 +89,37 @@ class AttentionDistillation(nn.Module):
         else:
             channels = [teacher.feature_size]
             self.adapters = nn.ModuleList([_penultimate_adapter(student.feature_size, settings.hidden_size, *channels)])
-        self.attentions = nn.ModuleList(
-            HighOrderAttention(each, orders=parse_orders(settings.orders), reduction=settings.reduction)
-            for each in channels
-        )
-        self.attentions.requires_grad_(self.trains_attention)
+        self.attentions = _attentions(settings, channels).requires_grad_(self.trains_teacher_side)
+        has_own = settings.attention in ("student", "both")
+        self.student_attentions = _attentions(settings, channels) if has_own else None
 
     def _maps(self, features: Features) -> list[Tensor]:
         """Return the maps to compare, each of shape (batch, channels, height, width)."""
         return [features.stages[i] for i in self.stages] or [features.penultimate[:, :, None, None]]
 
+    def _attended(self, attentions: nn.ModuleList, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Return what is compared of each map."""
+        modules = [module for module in attentions if isinstance(module, HighOrderAttention)]
+        return [
+            module.attention(x) if self.compares_attention else module(x)
+            for module, x in zip(modules, maps, strict=True)
+        ]
+
     def forward(self, teacher: Features, student: Features) -> Tensor:
         """Return the scalar distance between both networks' attended maps."""
-        with torch.set_grad_enabled(self.trains_attention):
-            teacher_maps = [attend(x) for attend, x in zip(self.attentions, self._maps(teacher), strict=True)]
-        student_maps = [
-            attend(adapt(x))
-            for attend, adapt, x in zip(self.attentions, self.adapters, self._maps(student), strict=True)
-        ]
-        return attention_distance(teacher_maps, student_maps)
+        with torch.set_grad_enabled(self.trains_teacher_side):
+            teacher_maps = self._attended(self.attentions, self._maps(teacher))
+        adapted = [adapt(x) for adapt, x in zip(self.adapters, self._maps(student), strict=True)]
+        return attention_distance(teacher_maps, self._attended(self.student_attentions or self.attentions, adapted))
+
+
+def _attentions(settings: MHADConfig, channels: Sequence[int]) -> nn.ModuleList:
+    return nn.ModuleList(
+        HighOrderAttention(
+            each, orders=parse_orders(settings.orders), reduction=settings.reduction, activation=settings.activation
+        )
+        for each in channels
+    )
 
 
 def _penultimate_adapter(before: int, hidden: int, after: int) -> nn.Sequential:

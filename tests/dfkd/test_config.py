@@ -42,7 +42,7 @@ def complaint(overrides):
         (
             "student_loss.mhad",
             1.0,
-            ["`student_loss.mhad` is none", "The nearest of", "student_loss.mhad.weight, student_loss.mhad.orders"],
+            ["`student_loss.mhad` is none", "The nearest of", "student_loss.mhad.weight, student_loss.mhad."],
         ),
         ("", 1, ["`` is none"]),
         ("schedule.epochs", "5", ["`schedule.epochs` must be an integer", "'5' (str)"]),
@@ -106,6 +106,8 @@ def complaint(overrides):
         ("student_loss.mhad.stages", "last", ["`penultimate`", "'last'"]),
         ("student_loss.mhad.stages", "", ["`all`", "''"]),
         ("student_loss.mhad.hidden_size", 0, ["`student_loss.mhad.hidden_size` must be a finite number > 0"]),
+        ("student_loss.mhad.activation", "after", ["Did you mean `after_sum`?"]),
+        ("student_loss.mhad.compared", "maps", ["Known: attended_features, attention_maps"]),
         ("student_loss.mhad.attention", "froze", ["Did you mean `frozen`?"]),
         ("student_loss.sfcl.temperature", 0.0, ["`student_loss.sfcl.temperature` must be a finite number > 0"]),
         ("student_loss.distillation.temperature", -1.0, ["`student_loss.distillation.temperature`", "-1.0"]),

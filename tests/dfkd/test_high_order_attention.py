@@ -145,15 +145,12 @@ def test_a_terms_initial_weights_do_not_depend_on_the_other_term(tiny, name):
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize(("training", "trained"), [("frozen", False), ("shared", True)])
-def test_attention_is_trained_only_if_shared_and_adapters_always(tiny, training, trained):
-    mhad = built(tiny({"student_loss.mhad.attention": training}))["mhad"]
-    assert all(p.requires_grad == trained for p in mhad.attentions.parameters())
-    assert all(p.requires_grad for p in mhad.adapters.parameters())
+TRAINING = [("frozen", False, None), ("shared", True, None), ("student", False, True), ("both", True, True)]
+"""Whether the attention on the teacher's side is trained, and the student's own, if there is one."""
 
 
-@pytest.mark.parametrize(("training", "reached"), [("frozen", False), ("shared", True)])
-def test_a_gradient_reaches_the_attention_only_if_shared(tiny, training, reached):
+@pytest.mark.parametrize(("training", "teacher_side", "student_side"), TRAINING)
+def test_gradients_reach_the_attention_that_is_to_be_trained(tiny, training, teacher_side, student_side):
     config = tiny({"student_loss.mhad.attention": training, "student_loss.sfcl.weight": 0.0})
     mhad, images = built(config)["mhad"], torch.randn(4, 3, 16, 16)
     teacher, student = pair()
@@ -162,9 +159,49 @@ def test_a_gradient_reaches_the_attention_only_if_shared(tiny, training, reached
     with tap_features(teacher, enabled=True) as wanted, torch.no_grad():
         teacher.network(images)
     mhad(wanted, seen).backward()
-    assert all((p.grad is not None and bool(p.grad.any())) == reached for p in mhad.attentions.parameters())
-    assert all(p.grad.any() for p in mhad.adapters.parameters())
+
+    def reached(module):
+        return {p.requires_grad and p.grad is not None and bool(p.grad.any()) for p in module.parameters()}
+
+    assert reached(mhad.attentions) == {teacher_side}
+    assert reached(mhad.adapters) == {True}
     assert all(p.grad is None for p in teacher.network.parameters())
+    if student_side is None:
+        assert mhad.student_attentions is None
+    else:
+        assert reached(mhad.student_attentions) == {student_side}
+        assert not torch.equal(mhad.student_attentions[0].factors.weight, mhad.attentions[0].factors.weight)
+
+
+def test_the_teachers_side_starts_alike_whoever_trains_it(tiny):
+    one, *others = (built(tiny({"student_loss.mhad.attention": training}))["mhad"] for training, *_ in TRAINING)
+    for other in others:
+        for p, q in zip(one.attentions.parameters(), other.attentions.parameters(), strict=True):
+            assert torch.equal(p, q)
+
+
+def test_one_sigmoid_after_the_sum_is_that_of_all_routes_scores():
+    per_order = HighOrderAttention(8, orders=(1, 2), reduction=2)
+    after_sum = HighOrderAttention(8, orders=(1, 2), reduction=2, activation="after_sum")
+    after_sum.load_state_dict(per_order.state_dict())
+    x = maps()
+    scores = per_order.scores(x)
+    torch.testing.assert_close(after_sum(x), (scores[:, 0] + scores[:, 1]).sigmoid() * x)
+    torch.testing.assert_close(per_order(x), (scores[:, 0].sigmoid() + scores[:, 1].sigmoid()) / 2 * x)
+
+
+@pytest.mark.parametrize("compared", ["attended_features", "attention_maps"])
+def test_what_is_compared_is_the_attended_features_or_the_attention(tiny, compared):
+    mhad = built(tiny({"student_loss.mhad.compared": compared}))["mhad"]
+    teacher, student = ([maps(seed, channels=c) for c in (16, 32, 64)] for seed in (0, 1))
+    expected = 0.0
+    for attend, adapt, wanted, given_map in zip(mhad.attentions, mhad.adapters, teacher, student, strict=True):
+        adapted = adapt(given_map)
+        one, other = attend.attention(wanted), attend.attention(adapted)
+        if compared == "attended_features":
+            one, other = one * wanted, other * adapted
+        expected += ((one - other) ** 2).mean()
+    torch.testing.assert_close(mhad(Features(teacher), Features(student)), expected)
 
 
 def test_mhad_vanishes_when_the_adapted_maps_are_the_teachers(tiny):

@@ -49,6 +49,11 @@ VARIANTS = {
     },
     "staged": {"schedule.phases": "staged", "schedule.generator_steps": 2},
     "standardised-reverse": {"generator.output": "standardised", "student_loss.distillation.direction": "reverse"},
+    "own-attention-after-sum": {
+        "student_loss.mhad.attention": "both",
+        "student_loss.mhad.activation": "after_sum",
+        "student_loss.mhad.compared": "attention_maps",
+    },
     "shared-channels-last": {"student_loss.mhad.attention": "shared", "compute.channels_last": True},
     "penultimate": {"student.architecture": "mobilenetv2", "student_loss.mhad.attention": "shared"},
 }

@@ -42,7 +42,7 @@ def test_the_generator_step_changes_the_generator_alone(tiny, learners, teacher)
     assert all(not torch.equal(after[name], core[name]) for name, _ in learners.generator.named_parameters())
 
 
-@pytest.mark.parametrize("attention", ["frozen", "shared"])
+@pytest.mark.parametrize("attention", ["frozen", "shared", "student", "both"])
 def test_the_student_step_changes_the_student_and_what_is_trained_beside_it(tiny, learners, teacher, attention):
     config = tiny({"student_loss.mhad.attention": attention})
     learners = learners({"student_loss.mhad.attention": attention})
@@ -56,7 +56,7 @@ def test_the_student_step_changes_the_student_and_what_is_trained_beside_it(tiny
     assert all(torch.equal(p, before) for p, before in fixed)
     assert all(p.grad is None for p in (*network.parameters(), *generator.parameters()))
     assert all(torch.equal(p, before) != p.requires_grad for p, before in beside)
-    assert any(not p.requires_grad for p, _ in beside) == (attention == "frozen")
+    assert any(not p.requires_grad for p, _ in beside) == (attention in ("frozen", "student"))
     assert not any(torch.equal(p, before) for p, before in student)
 
 
