@@ -2,7 +2,7 @@
 
 import typer
 
-from harness.cli import distill, export, grids, report, teacher
+from harness.cli import distill, export, grids, models, report, teacher
 
 app = typer.Typer(
     name="dfkd",
@@ -19,6 +19,7 @@ app.command(name="ablate")(grids.ablate)
 app.command(name="status")(grids.status)
 app.command(name="report")(report.report)
 app.command(name="export")(export.export)
+app.command(name="models")(models.models)
 
 
 def main() -> None:

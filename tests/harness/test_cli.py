@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from dfkd.config import ARCHITECTURES
 from harness.records import read_plans
 from small import sets
 
@@ -331,3 +332,36 @@ class TestForeignTeacher:
         output = self.teacher(run, store, "--checkpoint", str(tmp_path / "x.pth"), "--replace")[1]
         assert "near chance" in output
         assert "mean (0.5, 0.5, 0.5)" in output
+
+
+class TestModels:
+    def test_the_table_names_every_network_with_its_cost_and_maps(self, run):
+        status, output, _ = run("models")
+        assert status == 0
+        assert "Networks for 200 classes at 224 x 224 pixels" in output
+        lines = {cells[0]: cells for line in output.splitlines() if (cells := [c.strip() for c in line.split("│")[1:]])}
+        assert set(ARCHITECTURES) <= lines.keys()
+        # By the paper's Table 1: 1.82 G and 11 M parameters.
+        assert lines["resnet18"][1:5] == ["11.28", "1.816", "64x56, 128x28, 256x14, 512x7", "512"]
+        assert "as in the paper's Table 1" in output
+
+    def test_json(self, run):
+        status, output, _ = run("models", "--image-size", "32", "--classes", "10", "--json")
+        content = json.loads(output)
+        assert status == 0
+        assert (content["image_size"], content["classes"]) == (32, 10)
+        assert [network["name"] for network in content["networks"]] == list(ARCHITECTURES)
+        network = content["networks"][ARCHITECTURES.index("wrn40_2")]
+        assert network["parameters"] == 2_243_546
+        assert network["stages"] == [
+            {"path": f"stages.{i}", "channels": channels, "size": size}
+            for i, (channels, size) in enumerate([(32, 32), (64, 16), (128, 8)])
+        ]
+        assert network["feature_size"] == 128
+        assert 0 < network["multiply_accumulates"] < network["flops"]
+
+    def test_an_image_size_that_no_network_takes(self, run):
+        refused(run("models", "--image-size", "50"), "multiple of 16", "48", "50")
+
+    def test_one_class_is_wrong_usage(self, run):
+        assert run("models", "--classes", "1")[0] == 2
