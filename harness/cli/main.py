@@ -2,7 +2,7 @@
 
 import typer
 
-from harness.cli import distill, grids, report, teacher
+from harness.cli import data, distill, grids, report, teacher
 
 app = typer.Typer(
     name="dfkd",
@@ -18,6 +18,7 @@ app.command(name="plan")(grids.plan)
 app.command(name="ablate")(grids.ablate)
 app.command(name="status")(grids.status)
 app.command(name="report")(report.report)
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:
