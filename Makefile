@@ -18,7 +18,7 @@ setup: $(STAMP)  ## Create .venv and install everything at the versions of const
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
-	$(BIN)/python -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or newer is needed, this is {sys.version}"'
+	$(BIN)/python -c 'import sys; assert sys.version_info >= (3, 11, 4), f"Python 3.11.4 or newer is needed, this is {sys.version}"'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 

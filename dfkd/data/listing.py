@@ -23,6 +23,10 @@ class ImageFiles:
     folder: Path
     """What the names are relative to."""
 
+    def exists(self, name: str) -> bool:
+        """Return whether there is such a file."""
+        return (self.folder / name).is_file()
+
     def content(self, name: str) -> bytes:
         """Return the bytes that identify a picture; raise DataError if they cannot be read."""
         path = self.folder / name
@@ -54,6 +58,10 @@ class ImageArrays:
     @cached_property
     def _files_stamp(self) -> str:
         return "\0".join(_stamp(path) for path in self.files)
+
+    def exists(self, name: str) -> bool:
+        """Return True: the rows that are listed are those of the array."""
+        return True
 
     def content(self, name: str) -> bytes:
         """Return the bytes that identify a picture: its pixels."""

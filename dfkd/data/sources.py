@@ -78,7 +78,7 @@ SOURCES = {
     "aircraft_manufacturer": _AIRCRAFT,
     "flowers102": Source(
         folder="flowers-102",
-        terms="Research use; the photographers keep their rights (Nilsback and Zisserman, 2008).",
+        terms="No licence stated; photographs from the web; cite Nilsback and Zisserman, 2008.",
         archives=(
             Archive(f"{_OXFORD}flowers/102/102flowers.tgz", "52808999861908f626f3c1f4e79d11fa"),
             Archive(f"{_OXFORD}flowers/102/imagelabels.mat", "e0620be6f572b9609742df49c70aed4d", unpack=False),

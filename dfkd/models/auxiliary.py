@@ -21,8 +21,9 @@ class HighOrderAttention(nn.Module):
 
     An order-r route multiplies r 1x1 projections to C / reduction channels, so that it sees r-way interactions between
     channels; ReLU, a 1x1 convolution back to C and a sigmoid make its attention map; A_m is the mean over the orders,
-    or, with ``activation="after_sum"``, one sigmoid of the sum of what the sigmoids were applied to. After Chen et al., ICCV 2019, "Mixed High-Order Attention Network", section 3.2. Without biases, so orders 1..R of
-    C channels have (R(R+1)/2 + R) C^2 / reduction parameters.
+    or, with ``activation="after_sum"``, one sigmoid of the sum of what the sigmoids were applied to. After Chen et al.,
+    ICCV 2019, "Mixed High-Order Attention Network", section 3.2. Without biases, so orders 1..R of C channels have
+    (R(R+1)/2 + R) C^2 / reduction parameters.
     """
 
     def __init__(self, channels: int, *, orders: Sequence[int], reduction: int, activation: str = "per_order") -> None:
