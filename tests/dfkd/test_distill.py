@@ -2,12 +2,12 @@
 
 import math
 from dataclasses import replace
+from importlib import import_module
 from itertools import product
 
 import pytest
 import torch
 
-import dfkd.distill
 import dfkd.models.auxiliary
 from dfkd.distill import TIMINGS, distill, generator_step, run_summary, student_step
 from dfkd.errors import TrainingDivergedError
@@ -16,6 +16,7 @@ from dfkd.losses import batch_norm_statistics, soft_target_kl
 from dfkd.models.taps import tap_batch_norms, tap_features
 
 CPU = torch.device("cpu")
+loop = import_module("dfkd.distill")  # the attribute `distill` of the package is the function
 SHORT = {"schedule.epochs": 1}
 TERMS = (
     "generator_loss.adversarial",
@@ -70,8 +71,8 @@ def test_a_record_has_the_terms_that_are_on_and_no_other(run, on):
 @pytest.mark.parametrize(
     ("off", "module", "function"),
     [
-        (("generator_loss.batch_norm",), dfkd.distill, "batch_norm_statistics"),
-        (("generator_loss.adversarial", "student_loss.distillation"), dfkd.distill, "soft_target_kl"),
+        (("generator_loss.batch_norm",), loop, "batch_norm_statistics"),
+        (("generator_loss.adversarial", "student_loss.distillation"), loop, "soft_target_kl"),
         (("student_loss.mhad",), dfkd.models.auxiliary, "attention_distance"),
         (("student_loss.sfcl",), dfkd.models.auxiliary, "semantic_contrast"),
     ],
@@ -235,13 +236,13 @@ def test_the_students_learning_rate_falls_along_half_a_cosine(run):
 
 def test_a_record_counts_every_image_and_averages_over_the_steps(run, monkeypatch):
     values = iter([1.0, 3.0, 5.0, 11.0])
-    step = dfkd.distill.generator_step
+    step = loop.generator_step
 
     def scripted(config, learners):
         step(config, learners)
         return {"generator_loss.adversarial": torch.tensor(next(values))}
 
-    monkeypatch.setattr(dfkd.distill, "generator_step", scripted)
+    monkeypatch.setattr(loop, "generator_step", scripted)
     (record,) = run(SHORT | {"schedule.iterations_per_epoch": 2, "schedule.generator_steps": 2})
     assert record["generator_loss.adversarial"] == 5.0  # (1 + 3 + 5 + 11) / 4, over 2 rounds of 2 steps
     # 2 rounds of 2 generator steps and 1 student step, of 8 images.
@@ -260,7 +261,7 @@ def test_divergence_is_an_error_that_names_the_term(run, rates):
 
 def test_divergence_keeps_the_last_good_state(run, tmp_path, monkeypatch):
     records = []
-    step = dfkd.distill.student_step
+    step = loop.student_step
 
     def poisoned(config, learners):
         terms = step(config, learners)
@@ -270,7 +271,7 @@ def test_divergence_keeps_the_last_good_state(run, tmp_path, monkeypatch):
         records.append(None)
         return poisoned(*args)
 
-    monkeypatch.setattr(dfkd.distill, "student_step", counted)
+    monkeypatch.setattr(loop, "student_step", counted)
     with pytest.raises(TrainingDivergedError, match=r"In epoch 2 student_loss.sfcl became nan"):
         run(state_path=tmp_path / "state.pt")
     assert torch.load(tmp_path / "state.pt", weights_only=True)["history"][-1]["epoch"] == 1

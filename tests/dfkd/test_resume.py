@@ -1,9 +1,10 @@
 """The state of a run: a resumed run equals one that never stopped."""
 
+from importlib import import_module
+
 import pytest
 import torch
 
-import dfkd.distill
 import dfkd.state
 from dfkd.distill import TIMINGS, distill
 from dfkd.errors import CheckpointError
@@ -11,6 +12,7 @@ from dfkd.state import sample_grid, student_weights
 from dfkd.teacher import Teacher
 
 CPU = torch.device("cpu")
+loop = import_module("dfkd.distill")  # the attribute `distill` of the package is the function
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def test_a_run_that_stopped_after_an_epoch_ends_as_if_it_had_not(start, tmp_path
 
 def test_a_run_that_died_within_an_epoch_does_that_epoch_again(start, tmp_path, monkeypatch):
     two = {"schedule.iterations_per_epoch": 2, "schedule.epochs": 2}
-    whole, steps, step = list(start(None, two)), [], dfkd.distill.student_step
+    whole, steps, step = list(start(None, two)), [], loop.student_step
 
     def dies(*args):
         steps.append(None)
@@ -73,7 +75,7 @@ def test_a_run_that_died_within_an_epoch_does_that_epoch_again(start, tmp_path, 
             raise KeyboardInterrupt
         return step(*args)
 
-    monkeypatch.setattr(dfkd.distill, "student_step", dies)
+    monkeypatch.setattr(loop, "student_step", dies)
     with pytest.raises(KeyboardInterrupt):
         list(start(tmp_path / "x.pt", two))
     assert len(read(tmp_path / "x.pt")["history"]) == 1
@@ -93,7 +95,7 @@ def test_writing_the_state_changes_no_number(start, tmp_path):
 
 def test_a_finished_run_is_read_and_not_run_again(start, tmp_path, monkeypatch):
     first = list(start(tmp_path / "x.pt"))
-    monkeypatch.setattr(dfkd.distill, "_train_epoch", lambda *args: pytest.fail("trained"))
+    monkeypatch.setattr(loop, "_train_epoch", lambda *args: pytest.fail("trained"))
     assert list(start(tmp_path / "x.pt")) == first
 
 
