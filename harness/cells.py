@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from dfkd.config import RunConfig
-from dfkd.distill import Record, distill, run_summary
 from dfkd.errors import CheckpointError
 from dfkd.files import atomic_path, save
+from dfkd.loop import Record, distill, run_summary
 from dfkd.overrides import with_overrides
 from dfkd.state import read_state, sample_grid
 from harness.environment import environment

@@ -122,7 +122,10 @@ def _train(
 
     if config.teacher.init == "imagenet":
         _, kept = initial_teacher(config, classes=2)  # a missing file is known before any image is read
-        console.print(f"Starting from torchvision's ImageNet weights; random at first, as before: {', '.join(kept)}.")
+        console.print(
+            f"Starting from torchvision's ImageNet weights, but for {', '.join(kept)}, which start at random. Other "
+            "commands find this teacher with `--set teacher.init=imagenet`."
+        )
     train = dataset_spec(config.data.dataset).load(config.data, root=data_root, split="train")
     test = load_test_images(config.data, root=data_root, cache=store.cache)
     console.print(

@@ -8,8 +8,10 @@ import torch
 from torchvision.models import resnet18
 
 import dfkd.pretrained
+from dfkd.data import ImageSet
 from dfkd.errors import CheckpointError, ConfigError
 from dfkd.pretrained import imagenet_weights, initial_teacher, weights_url
+from dfkd.teacher import train_teacher
 
 
 @pytest.fixture
@@ -67,6 +69,15 @@ def test_below_that_the_first_convolution_is_random_too_and_of_the_teachers_seed
     assert torch.equal(state["layer1.0.conv1.weight"], imagenet["layer1.0.conv1.weight"])
     other, _ = initial_teacher(tiny(settings(64) | {"teacher.seed": 1}), classes=3)
     assert not torch.equal(other.network.state_dict()["conv1.weight"], state["conv1.weight"])
+
+
+def test_training_starts_there(tiny, digits, imagenet, tmp_path):
+    few = [ImageSet(s.images[:8], s.labels[:8], s.class_names, s.fingerprint) for s in digits]
+    # A learning rate of next to nothing: what was trained is what training started from.
+    config = tiny(settings(16) | {"teacher.learning_rate": 1e-12, "teacher.crop_padding": 0})
+    list(train_teacher(config, train=few[0], test=few[1], device=torch.device("cpu"), path=tmp_path / "t.pt"))
+    trained = torch.load(tmp_path / "t.pt")["state"]
+    torch.testing.assert_close(trained["layer4.1.conv2.weight"], imagenet["layer4.1.conv2.weight"])
 
 
 def test_a_head_of_a_thousand_classes_is_made_anew_too(tiny, imagenet):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dfkd.distill import TIMINGS, distill
 from dfkd.learners import Learners
+from dfkd.loop import TIMINGS, distill
 from dfkd.losses import soft_target_kl
 from dfkd.overrides import canonical
 from dfkd.real import RealLearners, real_step

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-import dfkd.distill
+import dfkd.loop
 import dfkd.state
-from dfkd.distill import TIMINGS, distill
 from dfkd.errors import CheckpointError
+from dfkd.loop import TIMINGS, distill
 from dfkd.state import read_state, sample_grid
 from dfkd.teacher import Teacher
 
@@ -77,7 +77,7 @@ def test_a_run_that_stopped_after_an_epoch_ends_as_if_it_had_not(start, tmp_path
 
 def test_a_run_that_died_within_an_epoch_does_that_epoch_again(start, tmp_path, monkeypatch):
     two = {"schedule.iterations_per_epoch": 2, "schedule.epochs": 2}
-    whole, steps, step = list(start(None, two)), [], dfkd.distill.student_step
+    whole, steps, step = list(start(None, two)), [], dfkd.loop.student_step
 
     def dies(*args):
         steps.append(None)
@@ -85,7 +85,7 @@ def test_a_run_that_died_within_an_epoch_does_that_epoch_again(start, tmp_path, 
             raise KeyboardInterrupt
         return step(*args)
 
-    monkeypatch.setattr(dfkd.distill, "student_step", dies)
+    monkeypatch.setattr(dfkd.loop, "student_step", dies)
     with pytest.raises(KeyboardInterrupt):
         list(start(tmp_path / "x.pt", two))
     assert len(read(tmp_path / "x.pt")["history"]) == 1
@@ -105,7 +105,7 @@ def test_writing_the_state_changes_no_number(start, tmp_path):
 
 def test_a_finished_run_is_read_and_not_run_again(start, tmp_path, monkeypatch):
     first = list(start(tmp_path / "x.pt"))
-    monkeypatch.setattr(dfkd.distill, "_train_epoch", lambda *args: pytest.fail("trained"))
+    monkeypatch.setattr(dfkd.loop, "_train_epoch", lambda *args: pytest.fail("trained"))
     assert list(start(tmp_path / "x.pt")) == first
 
 

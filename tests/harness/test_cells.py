@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from dfkd.distill import TIMINGS
 from dfkd.errors import CheckpointError
+from dfkd.loop import TIMINGS
 from harness.cells import picture_epochs, prepare_cell, run_cell
 from harness.driver import prepare
 from harness.inputs import Where

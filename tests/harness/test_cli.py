@@ -9,6 +9,7 @@ from PIL import Image
 
 from dfkd.config import ARCHITECTURES
 from harness.records import read_plans
+from outcome import refused
 from small import sets
 
 
@@ -37,16 +38,6 @@ def cub(command, root, store, *extra):
     return ["teacher", "cub200", *data, *size] if command == "teacher" else [
         command, "table3", "--dataset", "cub200", *data, *size, "--set", "student.architecture=resnet8", *extra
     ]  # fmt: skip
-
-
-def refused(outcome, *words):
-    """Assert exit status 2 and a message of at most a screen that holds every word."""
-    status, _, stderr = outcome
-    assert status == 2
-    assert stderr.startswith("error: ")
-    assert len(stderr.splitlines()) <= 24
-    missing = [word for word in words if word not in stderr]
-    assert not missing, f"{missing} not in: {stderr}"
 
 
 @pytest.mark.parametrize(
@@ -251,87 +242,6 @@ class TestLocalGrid:
         assert run("report", "table3", *self.options(store), "--format", "latex", "--out", str(out))[0] == 0
         assert "\\toprule" in out.read_text()
         assert [plan.grid for plan in read_plans(store)] == ["table3"]
-
-
-class TestForeignTeacher:
-    """``dfkd teacher --checkpoint``: what lies at the teacher's place never changes unasked."""
-
-    @pytest.fixture
-    def path(self, store):
-        return next((store / "teachers").glob("*/teacher.pt"))
-
-    @pytest.fixture
-    def checkpoint(self, path, tmp_path):
-        state = torch.load(path)["state"]
-        state["head.bias"] += 0.01
-        torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}}, tmp_path / "mine.pth")
-        return tmp_path / "mine.pth"
-
-    def teacher(self, run, store, *extra):
-        return run("teacher", "digits", "--store", str(store), *sets(), *extra)
-
-    def test_it_is_imported_found_by_a_grid_and_named_in_its_table(self, run, tmp_path, checkpoint):
-        store = tmp_path / "new"
-        status, output, _ = self.teacher(run, store, "--checkpoint", str(checkpoint))
-        assert status == 0
-        assert "Imported resnet8 from" in output
-        status, output, _ = self.teacher(run, store, "--checkpoint", str(checkpoint))
-        assert (status, "Already imported" in output) == (0, True)
-        options = ["--budget", "smoke", "--store", str(store), *sets()]
-        content = json.loads(run("plan", "table3", *options, "--json")[1])
-        assert content["context"]["teacher_origin"] == "mine.pth"
-        table = run("report", "table3", *options)[1]
-        assert "imported from mine.pth" in " ".join(table.split())
-
-    def test_a_trained_one_is_not_replaced_unasked(self, run, store, path, checkpoint):
-        before, trained = path.read_bytes(), torch.load(path)["hash"]
-        refused(self.teacher(run, store, "--checkpoint", str(checkpoint)), str(path), "trained here", "--replace")
-        assert path.read_bytes() == before
-        assert self.teacher(run, store, "--checkpoint", str(checkpoint), "--replace")[0] == 0
-        assert torch.load(path)["hash"] != trained
-        refused(self.teacher(run, store), str(path), "mine.pth", "--replace")
-        assert "Training resnet8" in self.teacher(run, store, "--replace")[1]
-        assert torch.load(path)["hash"] == trained
-
-    def test_one_of_another_file_is_not_replaced_unasked(self, run, store, path, checkpoint, tmp_path):
-        self.teacher(run, store, "--checkpoint", str(checkpoint), "--replace")
-        other = tmp_path / "other.pth"
-        torch.save(torch.load(path)["state"], other)
-        refused(self.teacher(run, store, "--checkpoint", str(other)), "mine.pth", "other.pth", "--replace")
-
-    @pytest.mark.parametrize(
-        ("extra", "words"),
-        [
-            (["--checkpoint", "none.pth"], ["--checkpoint", "none.pth"]),
-            (["--checkpoint", "none.pth", "--init", "imagenet"], ["--init", "--checkpoint"]),
-            (["--init", "imagenet"], ["teacher.init", "resnet8", "resnet34"]),
-            (["--init", "imagnet"], ["teacher.init", "Did you mean `imagenet`"]),
-        ],
-    )
-    def test_bad_options(self, run, tmp_path, extra, words):
-        refused(self.teacher(run, tmp_path / "runs", *extra), *words)
-
-    @pytest.mark.parametrize(
-        ("settings", "words"),
-        [
-            (["teacher.architecture=resnet14", "data.classes=first:3"], ["resnet14", "resnet8", "missing"]),
-            (["data.classes=first:4"], ["number of classes must be 4", "has 3"]),
-        ],
-    )
-    def test_one_that_does_not_fit_is_not_kept(self, run, tmp_path, checkpoint, settings, words):
-        store = tmp_path / "new"
-        options = [part for setting in settings for part in ("--set", setting)]
-        outcome = run("teacher", "digits", "--checkpoint", str(checkpoint), "--store", str(store), *options)
-        refused(outcome, "mine.pth", *words)
-        assert not (store / "teachers").exists()
-
-    def test_near_chance_is_pointed_out(self, run, store, path, tmp_path):
-        state = torch.load(path)["state"]
-        state["head.weight"].zero_()
-        torch.save(state, tmp_path / "x.pth")
-        output = self.teacher(run, store, "--checkpoint", str(tmp_path / "x.pth"), "--replace")[1]
-        assert "near chance" in output
-        assert "mean (0.5, 0.5, 0.5)" in output
 
 
 class TestModels:

@@ -8,7 +8,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 import harness.executors.tune
-from dfkd.distill import TIMINGS
+from dfkd.loop import TIMINGS
 from harness.cells import run_cell
 from harness.mirror import CELL_TAG, EXPERIMENT
 from harness.records import read_log

@@ -7,11 +7,11 @@ from itertools import product
 import pytest
 import torch
 
-import dfkd.distill
+import dfkd.loop
 import dfkd.models.auxiliary
 import dfkd.steps
-from dfkd.distill import TIMINGS, distill, epoch_phases, run_summary
 from dfkd.errors import TrainingDivergedError
+from dfkd.loop import TIMINGS, distill, epoch_phases, run_summary
 
 CPU = torch.device("cpu")
 SHORT = {"schedule.epochs": 1}
@@ -114,13 +114,13 @@ def test_the_students_learning_rate_falls_along_half_a_cosine(run):
 
 def test_a_record_counts_every_image_and_averages_over_the_steps(run, monkeypatch):
     values = iter([1.0, 3.0, 5.0, 11.0])
-    step = dfkd.distill.generator_step
+    step = dfkd.loop.generator_step
 
     def scripted(config, learners):
         step(config, learners)
         return {"generator_loss.adversarial": torch.tensor(next(values))}
 
-    monkeypatch.setattr(dfkd.distill, "generator_step", scripted)
+    monkeypatch.setattr(dfkd.loop, "generator_step", scripted)
     (record,) = run(SHORT | {"schedule.iterations_per_epoch": 2, "schedule.generator_steps": 2})
     assert record["generator_loss.adversarial"] == 5.0  # (1 + 3 + 5 + 11) / 4, over 2 rounds of 2 steps
     # 2 rounds of 2 generator steps and 1 student step, of 8 images.
@@ -129,12 +129,12 @@ def test_a_record_counts_every_image_and_averages_over_the_steps(run, monkeypatc
 
 def test_coverage_and_class_entropy_are_those_of_the_whole_epoch(run, monkeypatch):
     shares = iter([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    step = dfkd.distill.student_step
+    step = dfkd.dfkd.loop.student_step
 
     def scripted(config, learners):
         return step(config, learners) | {"synthetic.class_shares": torch.tensor(next(shares))}
 
-    monkeypatch.setattr(dfkd.distill, "student_step", scripted)
+    monkeypatch.setattr(dfkd.loop, "student_step", scripted)
     (record,) = run(SHORT | {"schedule.student_steps": 2})
     # Two classes of three, half of the images each.
     assert record["synthetic.class_coverage"] == pytest.approx(2 / 3)
@@ -175,7 +175,7 @@ def test_divergence_is_an_error_that_names_the_term(run, rates):
 
 def test_divergence_keeps_the_last_good_state(run, tmp_path, monkeypatch):
     records = []
-    step = dfkd.distill.student_step
+    step = dfkd.loop.student_step
 
     def poisoned(config, learners):
         terms = step(config, learners)
@@ -185,7 +185,7 @@ def test_divergence_keeps_the_last_good_state(run, tmp_path, monkeypatch):
         records.append(None)
         return poisoned(*args)
 
-    monkeypatch.setattr(dfkd.distill, "student_step", counted)
+    monkeypatch.setattr(dfkd.loop, "student_step", counted)
     with pytest.raises(TrainingDivergedError, match=r"In epoch 2 student_loss.sfcl became nan"):
         run(state_path=tmp_path / "state.pt")
     assert torch.load(tmp_path / "state.pt", weights_only=True)["history"][-1]["epoch"] == 1
