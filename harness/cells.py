@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from PIL import Image
 
-from dfkd.config import RunConfig
+from dfkd.config import REAL_METHODS, RunConfig
 from dfkd.errors import CheckpointError
 from dfkd.files import atomic_path, save
 from dfkd.loop import Record, distill, run_summary
 from dfkd.overrides import with_overrides
 from dfkd.state import read_state, sample_grid
 from harness.environment import environment
-from harness.inputs import Where, worker_inputs
+from harness.inputs import Where, real_images, worker_inputs
 from harness.plan import Cell
 from harness.records import read_log, write_json
 from harness.store import RunLog, Store, cell_config
@@ -71,7 +71,8 @@ def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], 
     log = RunLog(folder)
     state = folder / "state.pt"
     pictured = picture_epochs(config.schedule.epochs)
-    for record in distill(config, teacher=teacher, test=test, device=device, state_path=state):
+    train = real_images(config, where)
+    for record in distill(config, teacher=teacher, test=test, device=device, state_path=state, train=train):
         log.append(record)
         report(record)
         if record["epoch"] in pictured:
@@ -87,7 +88,7 @@ def picture_epochs(epochs: int) -> set[int]:
 def _picture(folder: Path, config: RunConfig, epoch: int) -> None:
     """Keep samples of an epoch, unless they are there or the state has gone on (in a resumed run)."""
     path = folder / "samples" / f"epoch-{epoch:04d}.png"
-    if path.exists():
+    if path.exists() or config.method in REAL_METHODS:
         return
     state = read_state(folder / "state.pt")
     if len(state["history"]) == epoch:
@@ -105,7 +106,8 @@ def _finish(store: Store, cell_id: str, config: RunConfig, device: torch.device)
     folder = store.cell(cell_id)
     state, history = read_state(folder / "state.pt"), read_log(folder)
     save({"state": state["student"], "config": cell_config(store, cell_id)}, folder / "student.pt")
-    _write_samples(folder / "samples.png", state, config)
+    if config.method not in REAL_METHODS:
+        _write_samples(folder / "samples.png", state, config)
     seconds = sum(record["seconds"] for record in history)
     result: dict[str, Any] = {
         **run_summary(history),

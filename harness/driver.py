@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from dfkd.config import REAL_METHODS
 from dfkd.data import ImageSet, dataset_spec
 from dfkd.evaluation import load_test_images
 from dfkd.models import build_classifier
@@ -58,9 +59,18 @@ def prepare(
         teacher_hash=loaded.hash if loaded else "not trained yet",
         named=teacher is not None,
         test_fingerprint=test.fingerprint,
+        train_fingerprint=_train_fingerprint(request, data_root),
         context=_context(request, loaded, test),
     )
     return Prepared(plan, cells, loaded, path, command)
+
+
+def _train_fingerprint(request: Request, data_root: Path | None) -> str | None:
+    """Return the training images' fingerprint if a row learns from them; they are decoded to be checked."""
+    if not any(config.method in REAL_METHODS for config in request.rows.values()):
+        return None
+    data = request.base.data
+    return dataset_spec(data.dataset).load(data, root=data_root, split="train").fingerprint
 
 
 def _check_networks(request: Request, teacher: Teacher) -> None:
@@ -74,7 +84,8 @@ def _check_networks(request: Request, teacher: Teacher) -> None:
                 seed=0,
                 role="student",
             )
-            build_auxiliary(config, teacher=teacher.classifier, student=student)
+            if config.method not in REAL_METHODS:
+                build_auxiliary(config, teacher=teacher.classifier, student=student)
 
 
 def _context(request: Request, teacher: Teacher | None, test: ImageSet) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from dfkd.config import DataConfig, RunConfig
-from dfkd.data import ImageSet
+from dfkd.config import REAL_METHODS, DataConfig, RunConfig
+from dfkd.data import ImageSet, dataset_spec
 from dfkd.errors import ConfigError
 from dfkd.evaluation import load_test_images
 from dfkd.overrides import changed
@@ -75,6 +75,18 @@ def _cached_test_images(config: DataConfig, root: Path | None, cache: Path, devi
 @lru_cache(maxsize=4)
 def _cached_teacher(config: RunConfig, path: Path, written: int, class_names: tuple[str, ...]) -> Teacher:
     return load_teacher(config, path, class_names=class_names, way_out="Train it again with `dfkd teacher`.")
+
+
+@lru_cache(maxsize=1)
+def _cached_training_images(config: DataConfig, root: Path | None, device: str) -> ImageSet:
+    return dataset_spec(config.dataset).load(config, root=root, split="train").to(torch.device(device))
+
+
+def real_images(config: RunConfig, where: Where) -> ImageSet | None:
+    """Return the training images for a method that learns from them, on the device; None for a data-free one."""
+    if config.method not in REAL_METHODS:
+        return None
+    return _cached_training_images(config.data, where.data_root, where.device)
 
 
 def worker_inputs(config: RunConfig, where: Where) -> tuple[Teacher, ImageSet]:

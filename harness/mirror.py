@@ -87,9 +87,8 @@ class Mirror:
             name = f"{plan.grid} / {row.row} / seed {row.seed}"
             run = self._client.create_run(self._experiment, tags={CELL_TAG: cell_id}, run_name=name).info.run_id
             params = [Param(key, str(value)) for key, value in content["config"].items()]
-            tags = [
-                RunTag(f"dfkd.{key}", str(content[key])) for key in ("teacher_hash", "test_fingerprint", "numerics")
-            ]
+            made_from = ("teacher_hash", "test_fingerprint", "train_fingerprint", "numerics")
+            tags = [RunTag(f"dfkd.{key}", str(content[key])) for key in made_from if content.get(key) is not None]
             self._client.log_batch(run, params=params, tags=tags)
         self._client.set_tag(run, f"dfkd.grid.{plan.grid}", "1")
         self._runs[cell_id] = run

@@ -9,7 +9,7 @@ from typing import Any
 
 import search_spaces
 from dfkd import NUMERICS
-from dfkd.config import RunConfig
+from dfkd.config import REAL_METHODS, RunConfig
 from dfkd.errors import ConfigError
 from dfkd.overrides import canonical, changed, check_key, flatten, parse_scalar, with_overrides
 from harness.records import Plan, PlannedCell
@@ -152,11 +152,14 @@ class Cell:
     config: RunConfig
     teacher_hash: str
     test_fingerprint: str
+    train_fingerprint: str | None = None
+    """Of the training images, where the student learns from them."""
 
     @property
     def id(self) -> str:
         """Return the identity: equal for runs that must come out equal."""
-        return digest([canonical(self.config), self.teacher_hash, self.test_fingerprint, NUMERICS])
+        shown = [self.train_fingerprint] if self.train_fingerprint else []
+        return digest([canonical(self.config), self.teacher_hash, self.test_fingerprint, NUMERICS, *shown])
 
     def record(self) -> dict[str, Any]:
         """Return what config.json holds: the whole configuration, and what the identity is made from."""
@@ -166,19 +169,30 @@ class Cell:
             "canonical": canonical(self.config),
             "teacher_hash": self.teacher_hash,
             "test_fingerprint": self.test_fingerprint,
+            "train_fingerprint": self.train_fingerprint,
             "numerics": NUMERICS,
         }
 
 
 def make_plan(
-    request: Request, *, teacher_hash: str, named: bool, test_fingerprint: str, context: Mapping[str, Any]
+    request: Request,
+    *,
+    teacher_hash: str,
+    named: bool,
+    test_fingerprint: str,
+    context: Mapping[str, Any],
+    train_fingerprint: str | None = None,
 ) -> tuple[Plan, dict[str, Cell]]:
-    """Return the plan and its distinct cells by identity; ``named`` if the teacher was given by its path."""
+    """Return the plan and its distinct cells by identity; ``named`` if the teacher was given by its path.
+
+    ``train_fingerprint`` is needed if a row learns from real images, and enters the identity of no other.
+    """
     planned: list[PlannedCell] = []
     cells: dict[str, Cell] = {}
     for name, config in request.rows.items():
         for seed in request.seeds:
-            cell = Cell(with_overrides(config, {"seed": seed}), teacher_hash, test_fingerprint)
+            shown = train_fingerprint if config.method in REAL_METHODS else None
+            cell = Cell(with_overrides(config, {"seed": seed}), teacher_hash, test_fingerprint, shown)
             planned.append(PlannedCell(cell.id, name, seed))
             cells.setdefault(cell.id, cell)
     plan = Plan(

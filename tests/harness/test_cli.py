@@ -180,6 +180,15 @@ class TestLocalGrid:
         status, output, _ = run("ablate", "table5", *self.options(store), "--executor", "local")
         assert (status, "0 to do" in output) == (0, True)
 
+    def test_students_on_real_images_stand_beside_the_data_free_one(self, run, store):
+        status, output, _ = run("ablate", "upper_bounds", *self.options(store), "--executor", "local")
+        assert status == 0
+        assert "3 of 3 cells done" in output
+        table = run("report", "upper_bounds", *self.options(store))[1]
+        assert all(name in table for name in ("Real images, labels", "Real images, teacher", "DFKD-FGVC"))
+        pictured = [path.parent for path in (store / "cells").glob("*/samples.png")]
+        assert len(pictured) == 1  # only a generator has something to show
+
     def test_a_failed_cell_is_listed_and_the_others_go_on(self, run, store, monkeypatch):
         import harness.cells
 

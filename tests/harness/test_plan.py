@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import harness.plan
+from dfkd import config
 from dfkd.config import RunConfig
 from dfkd.errors import ConfigError
-from dfkd.overrides import with_overrides
+from dfkd.overrides import flatten, with_overrides
 from harness.inputs import teacher_name
 from harness.plan import Cell, digest, expand, make_plan, parse_seeds, parse_settings
 from search_spaces import load_grid
@@ -28,6 +29,45 @@ def test_the_full_method_is_one_cell_in_all_three_tables():
     assert row(plan_of("table5"), "R = 3") == full
     # 4 + 5 + 3 rows, of which three are one
     assert len({cell.id for grid in ("table3", "table4", "table5") for cell in plan_of(grid).cells}) == 10
+
+
+def test_every_way_to_decide_what_the_paper_leaves_open_is_a_row():
+    rows = {tuple(row.overrides.items()) for row in load_grid("open_choices").rows}
+    choices = {
+        "generator.attention.softmax_axis": config.SOFTMAX_AXES,
+        "generator.normalisation_when_frozen": config.NORMALISATIONS,
+        "generator.output": config.GENERATOR_OUTPUTS,
+        "generator.schedule": config.GENERATOR_SCHEDULES,
+        "schedule.phases": config.PHASES,
+        "student.normalisation_when_frozen": config.NORMALISATIONS,
+        "student_loss.distillation.direction": config.KL_DIRECTIONS,
+        "student_loss.mhad.activation": config.ATTENTION_ACTIVATIONS,
+        "student_loss.mhad.attention": config.ATTENTION_TRAINING,
+        "student_loss.mhad.compared": config.ATTENTION_TARGETS,
+    }
+    default = flatten(RunConfig())
+    wanted = {((key, value),) for key, values in choices.items() for value in values if value != default[key]}
+    assert not wanted - rows
+    request = expand(load_grid("open_choices"), dataset="cub200", budget="smoke", seeds=(0,), settings={})
+    plan = make_plan(request, teacher_hash="t", named=False, test_fingerprint="f", context={})[0]
+    assert len(set(plan.ids)) == len(plan.rows)  # no row is another one's run
+
+
+def test_only_a_cell_that_learns_from_real_images_depends_on_them():
+    request = expand(load_grid("upper_bounds"), dataset="digits", budget="smoke", seeds=(0,), settings={})
+    one, other = (
+        make_plan(
+            request, teacher_hash="t", named=False, test_fingerprint="f", context={}, train_fingerprint=fingerprint
+        )[0]
+        for fingerprint in ("one", "other")
+    )
+    same = [a.id == b.id for a, b in zip(one.cells, other.cells, strict=True)]
+    assert dict(zip(one.rows, same, strict=True)) == {
+        "Real images, labels": False,
+        "Real images, teacher": False,
+        "DFKD-FGVC": True,
+    }
+    assert row(one, "DFKD-FGVC") == row(plan_of("table3"), "+ MHAD + SFCL")
 
 
 def test_rows_stand_in_the_grids_order_with_seeds_innermost():
