@@ -18,8 +18,8 @@ from dfkd.files import load
 from dfkd.models import Classifier, build_classifier
 from dfkd.teacher import Teacher, recipe, save_teacher, state_hash
 
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
-"""Keys under which training scripts keep the weights in a larger checkpoint; the first that is there is taken."""
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "state")
+"""Keys under which training scripts (ours: ``state``) keep the weights in a larger file; the first one is taken."""
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 """What data parallelism, torch.compile and wrapping modules put before every name."""

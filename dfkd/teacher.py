@@ -152,7 +152,10 @@ def load_teacher(config: RunConfig, path: Path, *, class_names: tuple[str, ...],
     """
     content = load(path, what="teacher's checkpoint", way_out=way_out)
     if content.get("format") != FORMAT:
-        raise CheckpointError(f"A teacher's checkpoint must be of format {FORMAT}, but {path} is not. {way_out}")
+        raise CheckpointError(
+            f"A teacher's checkpoint must be of format {FORMAT}, but {path} is not. {way_out} One that was trained "
+            "elsewhere is imported with `dfkd teacher DATASET --checkpoint FILE`."
+        )
     made = content["recipe"]
     wanted = {
         "teacher.architecture": config.teacher.architecture,

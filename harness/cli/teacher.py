@@ -94,7 +94,7 @@ def _import(
         f"hash {imported.hash[:16]}\n{path}",
         markup=False,
     )
-    if imported.test_accuracy < 2 / len(test.class_names):
+    if imported.test_accuracy < 1.5 / len(test.class_names):
         console.print(
             "That is near chance. Was it trained with its classes in this order, and on images that were normalised "
             f"by this mean and standard deviation?\n{', '.join(test.class_names[:5])}, ...; "

@@ -35,6 +35,7 @@ def prefixed(state, prefix):
         lambda state: {"model": state, "args": {"lr": 0.1}},
         lambda state: {"net": state, "acc": 93.1},
         lambda state: {"model_state_dict": state},
+        lambda state: {"format": 1, "state": state},
         lambda state: {"model": {"state_dict": state}},
         lambda state: prefixed(state, "module."),
         lambda state: {"model": prefixed(state, "_orig_mod.")},
