@@ -1,6 +1,7 @@
 """The configuration tree: what it refuses, in which words, and that it documents itself."""
 
 import ast
+import sys
 from dataclasses import fields, is_dataclass
 from inspect import getsource
 
@@ -187,7 +188,7 @@ def dataclasses_in(tree):
 
 @pytest.mark.parametrize("cls", list(dataclasses_in(RunConfig())), ids=lambda cls: cls.__name__)
 def test_every_field_has_a_docstring_below_it(cls):
-    module = ast.parse(getsource(dfkd.config))
+    module = ast.parse(getsource(sys.modules[cls.__module__]))
     body = next(node.body for node in module.body if isinstance(node, ast.ClassDef) and node.name == cls.__name__)
     for node, below in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.AnnAssign):

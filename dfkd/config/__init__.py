@@ -1,0 +1,77 @@
+"""What a run computes, as one frozen tree of dataclasses. Where it runs (device, paths, workers) is not in here.
+
+Defaults are the paper's (Shao et al., ICCV 2023, "Data-free Knowledge Distillation for Fine-grained Visual
+Categorization", section 5.1); what the paper leaves open has our choice, with the reason in docs/departures.md.
+"""
+
+from dfkd.config.data import DATASETS, DataConfig, parse_classes
+from dfkd.config.generator import (
+    GENERATOR_OUTPUTS,
+    GENERATOR_SCHEDULES,
+    SOFTMAX_AXES,
+    AdversarialConfig,
+    BatchNormConfig,
+    GeneratorConfig,
+    GeneratorLossConfig,
+    SpatialAttentionConfig,
+)
+from dfkd.config.networks import (
+    ARCHITECTURES,
+    INITIAL_WEIGHTS,
+    NORMALISATIONS,
+    PRETRAINED,
+    StudentConfig,
+    TeacherConfig,
+)
+from dfkd.config.run import METHODS, PHASES, PRECISIONS, REAL_METHODS, ComputeConfig, RunConfig, ScheduleConfig
+from dfkd.config.student_loss import (
+    ATTENTION_ACTIVATIONS,
+    ATTENTION_TARGETS,
+    ATTENTION_TRAINING,
+    KL_DIRECTIONS,
+    STAGE_CHOICES,
+    DistillationConfig,
+    MHADConfig,
+    SFCLConfig,
+    StudentLossConfig,
+    parse_orders,
+    parse_stages,
+)
+
+__all__ = [
+    "ARCHITECTURES",
+    "ATTENTION_ACTIVATIONS",
+    "ATTENTION_TARGETS",
+    "ATTENTION_TRAINING",
+    "DATASETS",
+    "GENERATOR_OUTPUTS",
+    "GENERATOR_SCHEDULES",
+    "INITIAL_WEIGHTS",
+    "KL_DIRECTIONS",
+    "METHODS",
+    "NORMALISATIONS",
+    "PHASES",
+    "PRECISIONS",
+    "PRETRAINED",
+    "REAL_METHODS",
+    "SOFTMAX_AXES",
+    "STAGE_CHOICES",
+    "AdversarialConfig",
+    "BatchNormConfig",
+    "ComputeConfig",
+    "DataConfig",
+    "DistillationConfig",
+    "GeneratorConfig",
+    "GeneratorLossConfig",
+    "MHADConfig",
+    "RunConfig",
+    "SFCLConfig",
+    "ScheduleConfig",
+    "SpatialAttentionConfig",
+    "StudentConfig",
+    "StudentLossConfig",
+    "TeacherConfig",
+    "parse_classes",
+    "parse_orders",
+    "parse_stages",
+]

@@ -1,0 +1,107 @@
+"""The generator and what it minimises."""
+
+from dataclasses import dataclass, field
+
+from dfkd.config.networks import NORMALISATIONS
+from dfkd.config.rules import require, require_choice, require_positive, require_weight
+
+GENERATOR_SCHEDULES = ("cosine", "constant")
+SOFTMAX_AXES = ("channels", "positions")
+GENERATOR_OUTPUTS = ("normalised", "pixels", "standardised")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpatialAttentionConfig:
+    """The spatial attention module of each generator block (section 4.1, equations 4-6, Table 6)."""
+
+    weight: float = 0.05
+    """The paper's lambda. 0 builds the generator without the modules."""
+    reduction: int = 8
+    """The paper's r: the module works on C / r channels. Not stated in the paper."""
+    softmax_axis: str = "channels"
+    """What the attention sums to one over: ``channels`` at each pixel, or ``positions`` in each channel."""
+
+    def __post_init__(self) -> None:
+        require_weight("generator.attention.weight", self.weight)
+        require(
+            self.reduction in (1, 2, 4, 8, 16, 32, 64),
+            "a power of two up to 64 (it must divide the blocks' 256, 128 and 64 channels)",
+            "generator.attention.reduction",
+            self.reduction,
+        )
+        require_choice("generator.attention.softmax_axis", self.softmax_axis, SOFTMAX_AXES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig:
+    """The attention generator of Table 6 and its optimiser, Adam (section 5.1)."""
+
+    noise_size: int = 256
+    """Length of the Gaussian noise vector z. Not stated in the paper."""
+    learning_rate: float = 1e-3
+    """Of Adam, at the first step."""
+    schedule: str = "cosine"
+    """``cosine``: the learning rate falls to zero along half a cosine, as the student's does; or ``constant``. The
+    paper names a schedule for the student alone."""
+    output: str = "normalised"
+    """How the tanh's [-1, 1] meets networks that expect normalised images: ``normalised`` gives it to them as it is,
+    one standard deviation either side of the data set's mean; ``pixels`` takes it as black to white and normalises
+    that; ``standardised`` gives every channel of the batch mean 0 and variance 1. Not stated in the paper."""
+    beta1: float = 0.5
+    """Of Adam."""
+    beta2: float = 0.99
+    """Of Adam."""
+    normalisation_when_frozen: str = "batch"
+    """In the student's phase the generator's batch norms use the statistics of the ``batch`` or those of the
+    ``running`` mean and variance. Not stated in the paper."""
+    attention: SpatialAttentionConfig = field(default_factory=SpatialAttentionConfig)
+    """The spatial attention modules."""
+
+    def __post_init__(self) -> None:
+        require_positive("generator.noise_size", self.noise_size)
+        require_positive("generator.learning_rate", self.learning_rate)
+        require_choice("generator.schedule", self.schedule, GENERATOR_SCHEDULES)
+        require_choice("generator.output", self.output, GENERATOR_OUTPUTS)
+        require_choice("generator.normalisation_when_frozen", self.normalisation_when_frozen, NORMALISATIONS)
+        require(0 <= self.beta1 < 1, "in [0, 1)", "generator.beta1", self.beta1)
+        require(0 <= self.beta2 < 1, "in [0, 1)", "generator.beta2", self.beta2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchNormConfig:
+    """Matching the teacher's batch-norm statistics (equation 3)."""
+
+    weight: float = 0.3
+    """The paper's alpha."""
+
+    def __post_init__(self) -> None:
+        require_weight("generator_loss.batch_norm.weight", self.weight)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialConfig:
+    """Seeking images on which student and teacher differ: minus the distillation loss (equation 10)."""
+
+    weight: float = 1.0
+    """1 in the paper."""
+
+    def __post_init__(self) -> None:
+        require_weight("generator_loss.adversarial.weight", self.weight)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorLossConfig:
+    """What the generator minimises: alpha * L_BN - L_KD (equation 10)."""
+
+    batch_norm: BatchNormConfig = field(default_factory=BatchNormConfig)
+    """L_BN."""
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    """- L_KD."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.batch_norm.weight > 0 or self.adversarial.weight > 0,
+            "a sum with at least one term of positive weight, or the generator has nothing to learn",
+            "generator_loss",
+            "all weights 0",
+        )

@@ -1,0 +1,95 @@
+"""The whole tree: one run."""
+
+from dataclasses import dataclass, field
+
+from dfkd.config.data import DataConfig
+from dfkd.config.generator import GeneratorConfig, GeneratorLossConfig
+from dfkd.config.networks import StudentConfig, TeacherConfig
+from dfkd.config.rules import TWO_IMAGES, require, require_choice, require_positive
+from dfkd.config.student_loss import StudentLossConfig
+
+PHASES = ("alternate", "staged")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """How long, and in which rhythm (section 5.1, Algorithm 1)."""
+
+    epochs: int = 200
+    """Evaluations of the student, and checkpoints: one at the end of each epoch."""
+    iterations_per_epoch: int = 50
+    """Rounds of generator and student steps in an epoch. Not stated; 50 in the authors' one published configuration."""
+    generator_steps: int = 20
+    """Generator steps in a round: the paper's t."""
+    student_steps: int = 15
+    """Student steps in a round: the paper's k."""
+    batch_size: int = 64
+    """Images synthesised for a step."""
+    phases: str = "alternate"
+    """``alternate``: every round is its generator steps, then its student steps; ``staged``: all generator steps of the
+    run come before its first student step. Algorithm 1 reads as the second, the text as the first."""
+
+    def __post_init__(self) -> None:
+        require_choice("schedule.phases", self.phases, PHASES)
+        for name in ("epochs", "iterations_per_epoch", "generator_steps", "student_steps"):
+            require_positive(f"schedule.{name}", getattr(self, name))
+        require(self.batch_size >= 2, TWO_IMAGES, "schedule.batch_size", self.batch_size)
+
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeConfig:
+    """Arithmetic that moves the last digits of a result, and is therefore part of a run's identity."""
+
+    precision: str = "float32"
+    """``bfloat16`` runs the networks under autocast; losses, statistics and softmaxes stay in float32."""
+    channels_last: bool = False
+    """Keep images and feature maps in channels-last memory order: faster convolutions on most machines."""
+
+    def __post_init__(self) -> None:
+        require_choice("compute.precision", self.precision, PRECISIONS)
+
+
+METHODS = ("dfkd_fgvc", "scratch", "real_kd")
+
+REAL_METHODS = ("scratch", "real_kd")
+"""Methods that are shown the real training images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One run: everything that decides its result but the teacher's weights and the test images."""
+
+    method: str = "dfkd_fgvc"
+    """How the student learns. ``dfkd_fgvc``: the paper's method, without any real image. Upper bounds, on the real
+    training images: ``scratch`` from their labels, ``real_kd`` from the teacher's probabilities."""
+    seed: int = 0
+    """Of the student's and the generator's initial weights and of the noise, by named streams."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """The data set."""
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    """The teacher's architecture and recipe."""
+    student: StudentConfig = field(default_factory=StudentConfig)
+    """The student and its optimiser."""
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    """The generator and its optimiser."""
+    generator_loss: GeneratorLossConfig = field(default_factory=GeneratorLossConfig)
+    """The generator's loss terms."""
+    student_loss: StudentLossConfig = field(default_factory=StudentLossConfig)
+    """The student's loss terms."""
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    """Length and rhythm."""
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    """Precision and memory order."""
+
+    def __post_init__(self) -> None:
+        require_choice("method", self.method, METHODS)
+        require(self.seed >= 0, "an integer >= 0", "seed", self.seed)
+        require(
+            self.teacher.crop_padding < self.data.image_size,
+            f"less than `data.image_size` ({self.data.image_size}), whose reflection it is",
+            "teacher.crop_padding",
+            self.teacher.crop_padding,
+        )
