@@ -1,0 +1,1 @@
+"""What costs how much: one command per question, JSON and a Markdown table out."""

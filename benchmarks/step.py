@@ -1,0 +1,126 @@
+"""Seconds and memory of a generator step and a student step, for several configurations, interleaved in one run.
+
+    python -m benchmarks.step --set data.image_size=64 --set schedule.batch_size=32 \
+        --variant baseline student_loss.mhad.weight=0 student_loss.sfcl.weight=0 \
+        --variant full
+
+The networks have random weights and no image is read: only the time is measured. Every round times one generator step
+and one student step of each variant, in turn, so that a machine that slows down slows all of them. Medians over the
+rounds, after warm-up rounds that count for nothing.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+from pathlib import Path
+
+import torch
+
+from dfkd.config import RunConfig
+from dfkd.learners import Learners
+from dfkd.models import build_classifier
+from dfkd.monitor import EpochCost
+from dfkd.overrides import parse_scalar, with_overrides
+from dfkd.steps import generator_step, student_step
+from dfkd.teacher import Teacher
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description=__doc__.splitlines()[0])
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for all variants")
+    parser.add_argument(
+        "--variant", action="append", nargs="+", metavar=("NAME", "KEY=VALUE"), help="default: one, as configured"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="timed steps of each kind")
+    parser.add_argument("--warm-up", type=int, default=2, help="rounds before the first that counts")
+    parser.add_argument("--classes", type=int, default=200)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, help="write the JSON here")
+    return parser.parse_args()
+
+
+def configure(settings: list[str]) -> RunConfig:
+    pairs = (setting.partition("=") for setting in settings)
+    return with_overrides(RunConfig(), {key: parse_scalar(key, value) for key, _, value in pairs})
+
+
+def learners_of(config: RunConfig, *, classes: int, device: torch.device) -> Learners:
+    """Return what a run would train, with a teacher of random weights."""
+    classifier = build_classifier(
+        config.teacher.architecture, classes=classes, image_size=config.data.image_size, seed=0, role="teacher"
+    )
+    names = tuple(f"class {i}" for i in range(classes))
+    return Learners(config, teacher=Teacher(classifier, "random weights", 0.0, names), device=device)
+
+
+def measure(arguments: argparse.Namespace) -> list[dict[str, float | str]]:
+    """Return, for each variant, the medians of its steps' seconds, and the peak memory so far."""
+    device = torch.device(arguments.device)
+    configs = {name: configure([*arguments.set, *own]) for name, *own in arguments.variant or [["as configured"]]}
+    learners = {name: learners_of(config, classes=arguments.classes, device=device) for name, config in configs.items()}
+    seconds: dict[str, dict[str, list[float]]] = {name: {"generator": [], "student": []} for name in configs}
+    memory: dict[str, float] = {}
+    for count in range(-arguments.warm_up, arguments.rounds):
+        for name, config in configs.items():
+            cost = EpochCost(device)
+            with cost.phase("generator"):
+                generator_step(config, learners[name])
+            with cost.phase("student"):
+                student_step(config, learners[name])
+            spent = cost.record(("generator", "student"))
+            memory[name] = spent["peak_memory_bytes"]
+            if count >= 0:
+                for kind, values in seconds[name].items():
+                    values.append(spent[f"{kind}_seconds"])
+    first = next(iter(seconds.values()))
+    return [
+        {
+            "variant": name,
+            **{f"{kind}_step_seconds": statistics.median(values) for kind, values in taken.items()},
+            **{
+                f"{kind}_step_ratio": statistics.median(a / b for a, b in zip(values, first[kind], strict=True))
+                for kind, values in taken.items()
+            },
+            "peak_memory_bytes": memory[name],
+        }
+        for name, taken in seconds.items()
+    ]
+
+
+def environment(arguments: argparse.Namespace) -> dict[str, str | int]:
+    device = torch.device(arguments.device)
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "rounds": arguments.rounds,
+    }
+
+
+def print_table(rows: list[dict[str, float | str]]) -> None:
+    print("| variant | generator step (s) | student step (s) | ratios to the first | peak memory (GiB) |")
+    print("|---|---|---|---|---|")
+    for row in rows:
+        print(
+            f"| {row['variant']} | {row['generator_step_seconds']:.3f} | {row['student_step_seconds']:.3f} "
+            f"| {row['generator_step_ratio']:.2f}, {row['student_step_ratio']:.2f} "
+            f"| {float(row['peak_memory_bytes']) / 2**30:.2f} |"
+        )
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    torch.set_num_threads(arguments.threads)
+    rows = measure(arguments)
+    print_table(rows)
+    content = {"settings": arguments.set, "variants": arguments.variant, "environment": environment(arguments)}
+    if arguments.out:
+        arguments.out.write_text(json.dumps(content | {"rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""The benchmark of the step runs, and times what it was told to."""
+
+import json
+import sys
+
+import pytest
+
+from benchmarks import step
+
+TINY = ["data.dataset=digits", "data.image_size=16", "teacher.architecture=resnet8", "student.architecture=resnet8"]
+
+
+@pytest.fixture
+def bench(monkeypatch, tmp_path, capsys):
+    """Return ``bench(*arguments)``: the JSON and what was printed."""
+
+    def run(*arguments):
+        sets = [part for setting in [*TINY, "schedule.batch_size=2"] for part in ("--set", setting)]
+        out = ["--classes", "3", "--rounds", "2", "--warm-up", "0", "--out", str(tmp_path / "x.json")]
+        monkeypatch.setattr(sys, "argv", ["step", *sets, *out, *arguments])
+        step.main()
+        return json.loads((tmp_path / "x.json").read_text()), capsys.readouterr().out
+
+    return run
+
+
+def test_variants_are_timed_side_by_side(bench):
+    off = ["student_loss.mhad.weight=0", "student_loss.sfcl.weight=0"]
+    content, printed = bench("--variant", "baseline", *off, "--variant", "full")
+    assert [row["variant"] for row in content["rows"]] == ["baseline", "full"]
+    assert content["rows"][0]["student_step_ratio"] == 1
+    assert all(row["generator_step_seconds"] > 0 and row["peak_memory_bytes"] > 2**20 for row in content["rows"])
+    assert content["environment"]["rounds"] == 2
+    assert "| baseline |" in printed
+
+
+def test_a_variant_is_the_configuration_it_says(bench, monkeypatch):
+    seen = []
+    real = step.generator_step
+    monkeypatch.setattr(
+        step,
+        "generator_step",
+        lambda config, learners: seen.append(config.student_loss.mhad.weight) or real(config, learners),
+    )
+    bench("--variant", "off", "student_loss.mhad.weight=0", "--variant", "on")
+    assert seen == [0, 10] * 2  # in turn, two rounds
+
+
+def test_without_variants_the_configuration_itself_is_timed(bench):
+    content, _ = bench()
+    assert [row["variant"] for row in content["rows"]] == ["as configured"]
