@@ -110,6 +110,17 @@ def test_images_have_the_asked_size_and_lie_in_the_range_of_tanh(size, monkeypat
     assert images.abs().max() <= 1
 
 
+def test_at_224_pixels_it_has_the_papers_size_without_attention():
+    # FC: 512 * 14^2 * (256 + 1) = 25.8 M. Deconvolutions 9 * (512*256 + 256*128 + 128*64 + 64*64) with biases
+    # 256 + 128 + 64 + 64; 9 * 64 * 3 + 3 for the image; batch norm 2 * 512. 27.4 M in all.
+    with torch.device("meta"):
+        network = AttentionGenerator(
+            GeneratorConfig(attention=SpatialAttentionConfig(weight=0)), image_size=224, seed=0
+        )
+    count = 512 * 14**2 * 257 + 9 * (512 * 256 + 256 * 128 + 128 * 64 + 64 * 64) + 512 + 1731 + 1024
+    assert sum(p.numel() for p in network.parameters()) == count == 27_378_883
+
+
 @pytest.mark.parametrize("size", [16, 32])
 def test_the_first_images_are_spread_over_the_range(size):
     network = generator(0.0, size=size)

@@ -1,6 +1,9 @@
 """The adversarial loop: what each step computes, what it changes, and what a record holds."""
 
+import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import product
 
@@ -12,6 +15,7 @@ import dfkd.models.auxiliary
 import dfkd.steps
 from dfkd.errors import TrainingDivergedError
 from dfkd.loop import TIMINGS, distill, epoch_phases, run_summary
+from dfkd.overrides import flatten
 
 CPU = torch.device("cpu")
 SHORT = {"schedule.epochs": 1}
@@ -95,6 +99,23 @@ def test_the_same_run_gives_the_same_numbers_and_touches_no_global_state(run):
     assert numbers(run()) == numbers(first)
     assert torch.equal(torch.get_rng_state(), moved)
     assert not torch.equal(before, moved)
+
+
+def test_another_process_gives_the_same_numbers(run, tiny, teacher_path):
+    program = f"""
+import json, sys, torch
+from pathlib import Path
+from dfkd import RunConfig, dataset_spec, distill, load_teacher, with_overrides
+from dfkd.loop import TIMINGS
+torch.set_num_threads(1)
+config = with_overrides(RunConfig(), {flatten(tiny())!r})
+test = dataset_spec("digits").load(config.data, root=None, split="test")
+teacher = load_teacher(config, Path({str(teacher_path)!r}), class_names=test.class_names)
+records = distill(config, teacher=teacher, test=test, device=torch.device("cpu"))
+print(json.dumps([{{k: v for k, v in r.items() if k not in TIMINGS}} for r in records]))
+"""
+    there = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert json.loads(there) == numbers(run())
 
 
 def test_the_test_images_are_only_measured_on(run, tiny, teacher, digits):
