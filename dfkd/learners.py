@@ -61,7 +61,9 @@ class Learners:
         place(self.student.network, config.compute, device)
         self.generator = AttentionGenerator(config.generator, image_size=config.data.image_size, seed=config.seed)
         place(self.generator, config.compute, device).train()
-        self.auxiliary = build_auxiliary(config, teacher=teacher.classifier, student=self.student)
+        self.auxiliary = build_auxiliary(
+            config, teacher=teacher.classifier, student=self.student, pretrained=teacher.attention
+        )
         place(self.auxiliary, config.compute, device)
 
         self.generator_optimizer = torch.optim.Adam(

@@ -12,13 +12,14 @@ from torch.nn import functional as F
 
 from dfkd.config import RunConfig
 from dfkd.data import ImageSet, dataset_spec
-from dfkd.evaluation import autocast, memory_format, place
+from dfkd.evaluation import autocast, place
 from dfkd.learners import cosine_schedule, student_optimizer
 from dfkd.losses import soft_target_kl
 from dfkd.models import build_classifier
 from dfkd.randomness import generator
+from dfkd.real_batches import prepared
 from dfkd.steps import Measurements, gradient_norm, weighted_sum
-from dfkd.teacher import Teacher, augment
+from dfkd.teacher import Teacher
 
 
 class RealLearners:
@@ -57,16 +58,8 @@ class RealLearners:
         while len(self._order) < size:
             again = torch.randperm(len(self.train.labels), generator=self._order_stream)
             self._order = torch.cat([self._order, again])
-        chosen, self._order = self._order[:size].to(self.device), self._order[size:]
-        images = augment(
-            self.train.images[chosen],
-            size=self._config.data.image_size,
-            padding=self._config.teacher.crop_padding,
-            flip=self.spec.flip,
-            source=self._augmentation_stream,
-        )
-        inputs = self.spec.normalise_bytes(images).to(memory_format=memory_format(self._config.compute))
-        return inputs, self.train.labels[chosen]
+        chosen, self._order = self._order[:size], self._order[size:]
+        return prepared(self._config, self.train, chosen, augmentation=self._augmentation_stream)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the rest of the run depends on."""

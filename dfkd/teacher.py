@@ -15,12 +15,15 @@ from torch.nn import functional as F
 from dfkd.config import RunConfig
 from dfkd.data import ImageSet, dataset_spec
 from dfkd.errors import CheckpointError, TrainingDivergedError
-from dfkd.evaluation import accuracy, autocast, memory_format, place
+from dfkd.evaluation import accuracy, autocast, place
 from dfkd.files import load, save
 from dfkd.models import Classifier, build_classifier
+from dfkd.models.high_order import StageAttention
 from dfkd.overrides import flatten
 from dfkd.pretrained import initial_teacher
 from dfkd.randomness import generator
+from dfkd.real_batches import epoch_batches
+from dfkd.stage_attention import train_stage_attention
 
 FORMAT = 1
 """Of the checkpoint file."""
@@ -35,13 +38,15 @@ class Teacher:
     classifier: Classifier
     """The network."""
     hash: str
-    """Of its weights."""
+    """Of its weights, and of its attention's if it has one."""
     test_accuracy: float
     """Measured on the test split after training, a fraction."""
     class_names: tuple[str, ...]
     """By label."""
     origin: str | None = None
     """Name of the file that it was imported from; None if it was trained here."""
+    attention: StageAttention | None = None
+    """Attention on its stages that was trained with its own images; None if there is none."""
 
 
 def state_hash(state: dict[str, Tensor]) -> str:
@@ -86,22 +91,12 @@ def train_teacher(
         start = time.perf_counter()
         network.train()
         losses = []
-        for indices in torch.randperm(len(train.labels), generator=order).split(settings.batch_size):
-            if len(indices) < 2:
-                continue  # batch norm needs two images
-            images = augment(
-                train.images[indices.to(device)],
-                size=config.data.image_size,
-                padding=settings.crop_padding,
-                flip=spec.flip,
-                source=augmentation,
-            )
-            images = spec.normalise_bytes(images).to(memory_format=memory_format(config.compute))
+        for images, labels in epoch_batches(
+            config, train, size=settings.batch_size, order=order, augmentation=augmentation
+        ):
             with autocast(config.compute, device):
                 logits = network(images)
-            loss = F.cross_entropy(
-                logits.float(), train.labels[indices.to(device)], label_smoothing=settings.label_smoothing
-            )
+            loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -115,32 +110,30 @@ def train_teacher(
         measured = accuracy(network, test, spec, config.compute)
         yield {"epoch": epoch, "loss": mean_loss, "test_accuracy": measured, "seconds": time.perf_counter() - start}
     about = {"recipe": recipe(config), "train_fingerprint": train.fingerprint, "test_accuracy": measured}
-    save_teacher(path, network, test=test, about=about)
+    attention = None
+    if settings.attention != "none":
+        attention = train_stage_attention(config, classifier, train=train, device=device)
+    save_teacher(path, network, test=test, about=about, attention=attention)
 
 
-def augment(images: Tensor, *, size: int, padding: int, flip: bool, source: torch.Generator) -> Tensor:
-    """Return a random crop of ``size`` of each uint8 image with a reflected border, half of them mirrored if asked."""
-    if padding:
-        images = F.pad(images.float(), (padding,) * 4, mode="reflect").to(torch.uint8)
-    slack = images.shape[-1] - size
-    offsets = torch.randint(0, slack + 1, (len(images), 2), generator=source).tolist()
-    mirrored = (torch.rand(len(images), generator=source) < 0.5).tolist()
-    crops = []
-    for image, (top, left), mirror in zip(images, offsets, mirrored, strict=True):
-        crop = image[:, top : top + size, left : left + size]
-        crops.append(crop.flip(-1) if flip and mirror else crop)
-    return torch.stack(crops)
-
-
-def save_teacher(path: Path, network: nn.Module, *, test: ImageSet, about: dict[str, Any]) -> None:
+def save_teacher(
+    path: Path, network: nn.Module, *, test: ImageSet, about: dict[str, Any], attention: StageAttention | None = None
+) -> None:
     """Write a teacher's checkpoint: ``network``'s weights with their hash, and what it is.
 
     ``about`` holds its ``recipe`` (dotted keys to values; at least its data and architecture), its ``test_accuracy`` on
     ``test`` (a fraction), and ``train_fingerprint`` if it was trained here or ``origin`` if it was not.
     """
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    stamp = {"format": FORMAT, "torch": str(torch.__version__), "hash": state_hash(state), "state": state}
+    stamp = {"format": FORMAT, "torch": str(torch.__version__), "state": state, "hash": _hash(state, attention)}
+    if attention:
+        stamp["attention"] = vars(attention)
     save({**stamp, "class_names": list(test.class_names), "test_fingerprint": test.fingerprint, **about}, path)
+
+
+def _hash(state: dict[str, Tensor], attention: StageAttention | None) -> str:
+    """Return the hash of the network's weights, and of its attention's if it has one."""
+    return state_hash(state | ({f"attention.{k}": v for k, v in attention.state.items()} if attention else {}))
 
 
 def load_teacher(config: RunConfig, path: Path, *, class_names: tuple[str, ...], way_out: str = MAKE_IT) -> Teacher:
@@ -182,7 +175,8 @@ def load_teacher(config: RunConfig, path: Path, *, class_names: tuple[str, ...],
             f"The teacher's classes must be those of the test images, but class {wrong} of {path} is "
             f"{content['class_names'][wrong]!r} and here it is {class_names[wrong]!r}. {way_out}"
         )
-    if state_hash(content["state"]) != content["hash"]:
+    attention = StageAttention(**content["attention"]) if "attention" in content else None
+    if _hash(content["state"], attention) != content["hash"]:
         raise CheckpointError(
             f"The teacher's weights must match the hash stored with them, but those of {path} do not. {way_out}"
         )
@@ -196,7 +190,7 @@ def load_teacher(config: RunConfig, path: Path, *, class_names: tuple[str, ...],
     classifier.network.load_state_dict(content["state"])
     classifier.network.eval().requires_grad_(False)
     origin = content["origin"]["file"] if "origin" in content else None
-    return Teacher(classifier, content["hash"], content["test_accuracy"], class_names, origin)
+    return Teacher(classifier, content["hash"], content["test_accuracy"], class_names, origin, attention)
 
 
 def describe_teacher(path: Path, *, way_out: str = MAKE_IT) -> dict[str, Any]:
@@ -206,4 +200,4 @@ def describe_teacher(path: Path, *, way_out: str = MAKE_IT) -> dict[str, Any]:
         CheckpointError: missing or damaged.
     """
     content = load(path, what="teacher's checkpoint", way_out=way_out)
-    return {key: value for key, value in content.items() if key != "state"}
+    return {key: value for key, value in content.items() if key not in ("state", "attention")}

@@ -85,7 +85,7 @@ def _check_networks(request: Request, teacher: Teacher) -> None:
                 role="student",
             )
             if config.method not in REAL_METHODS:
-                build_auxiliary(config, teacher=teacher.classifier, student=student)
+                build_auxiliary(config, teacher=teacher.classifier, student=student, pretrained=teacher.attention)
 
 
 def _context(request: Request, teacher: Teacher | None, test: ImageSet) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from dfkd.config.networks import (
     StudentConfig,
     TeacherConfig,
 )
+from dfkd.config.orders import REDUCTIONS, parse_orders
 from dfkd.config.run import METHODS, PHASES, PRECISIONS, REAL_METHODS, ComputeConfig, RunConfig, ScheduleConfig
 from dfkd.config.student_loss import (
     ATTENTION_ACTIVATIONS,
@@ -34,7 +35,6 @@ from dfkd.config.student_loss import (
     MHADConfig,
     SFCLConfig,
     StudentLossConfig,
-    parse_orders,
     parse_stages,
 )
 
@@ -54,6 +54,7 @@ __all__ = [
     "PRECISIONS",
     "PRETRAINED",
     "REAL_METHODS",
+    "REDUCTIONS",
     "SOFTMAX_AXES",
     "STAGE_CHOICES",
     "AdversarialConfig",

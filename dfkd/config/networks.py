@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dfkd.config.orders import REDUCTIONS, parse_orders
 from dfkd.config.rules import TWO_IMAGES, require, require_choice, require_positive, require_weight
 
 ARCHITECTURES = (
@@ -41,6 +42,13 @@ class TeacherConfig:
     """Share of the target that is spread over all classes."""
     crop_padding: int = 0
     """Pixels of reflected border added on each side before the random crop."""
+    attention: str = "none"
+    """Orders, such as ``1+2+3``, of an attention that is trained on every stage with the real images, once the teacher
+    is trained, for ``student_loss.mhad.attention = "teacher"``; or ``none``."""
+    attention_reduction: int = 4
+    """Of that attention, as ``student_loss.mhad.reduction``."""
+    attention_epochs: int = 10
+    """Passes over the training images for that attention."""
     seed: int = 0
     """Of the initial weights, the order of the images and the augmentation."""
 
@@ -54,7 +62,15 @@ class TeacherConfig:
             "teacher.init",
             self.init,
         )
-        for name in ("epochs", "learning_rate"):
+        if self.attention != "none":
+            parse_orders(self.attention, name="teacher.attention")
+        require(
+            self.attention_reduction in REDUCTIONS,
+            f"one of {', '.join(map(str, REDUCTIONS))}",
+            "teacher.attention_reduction",
+            self.attention_reduction,
+        )
+        for name in ("epochs", "attention_epochs", "learning_rate"):
             require_positive(f"teacher.{name}", getattr(self, name))
         require(self.batch_size >= 2, TWO_IMAGES, "teacher.batch_size", self.batch_size)
         require_weight("teacher.weight_decay", self.weight_decay)

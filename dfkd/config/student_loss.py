@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from dfkd.config.orders import REDUCTIONS, parse_orders
 from dfkd.config.rules import require, require_choice, require_positive, require_weight
 
 KL_DIRECTIONS = ("forward", "reverse")
@@ -25,7 +26,7 @@ class DistillationConfig:
         require_positive("student_loss.distillation.temperature", self.temperature)
 
 
-ATTENTION_TRAINING = ("frozen", "shared", "student", "both")
+ATTENTION_TRAINING = ("frozen", "shared", "student", "both", "teacher")
 ATTENTION_ACTIVATIONS = ("per_order", "after_sum")
 ATTENTION_TARGETS = ("attended_features", "attention_maps")
 STAGE_CHOICES = ("auto", "all", "penultimate")
@@ -49,8 +50,8 @@ class MHADConfig:
     """Width of the MLP's two hidden layers, where attention is compared at the penultimate feature. Not stated."""
     attention: str = "frozen"
     """Who has and who trains the attention of a stage. One for both networks: ``frozen`` at its initial weights, or
-    ``shared`` and trained with the student. One each: the ``student``'s is trained and the teacher's is frozen, or
-    ``both`` are trained. The paper does not say."""
+    ``shared`` and trained with the student, or trained before with the ``teacher`` (``teacher.attention``) and frozen.
+    One each: the ``student``'s is trained and the teacher's is frozen, or ``both`` are trained. Not stated."""
     activation: str = "per_order"
     """A sigmoid ``per_order``, then the mean, as in MHN's code; or one ``after_sum``, as the paper's text reads."""
     compared: str = "attended_features"
@@ -60,7 +61,10 @@ class MHADConfig:
         require_weight("student_loss.mhad.weight", self.weight)
         parse_orders(self.orders)
         require(
-            self.reduction in (1, 2, 4, 8, 16), "one of 1, 2, 4, 8, 16", "student_loss.mhad.reduction", self.reduction
+            self.reduction in REDUCTIONS,
+            f"one of {', '.join(map(str, REDUCTIONS))}",
+            "student_loss.mhad.reduction",
+            self.reduction,
         )
         if self.stages not in STAGE_CHOICES:
             parse_stages(self.stages)
@@ -68,18 +72,6 @@ class MHADConfig:
         require_choice("student_loss.mhad.attention", self.attention, ATTENTION_TRAINING)
         require_choice("student_loss.mhad.activation", self.activation, ATTENTION_ACTIVATIONS)
         require_choice("student_loss.mhad.compared", self.compared, ATTENTION_TARGETS)
-
-
-def parse_orders(text: str) -> tuple[int, ...]:
-    """Return the orders in ``1+2+3``, ascending. Orders are 1 to 6, each at most once."""
-    parts = text.split("+")
-    require(
-        all(part in ("1", "2", "3", "4", "5", "6") for part in parts) and parts == sorted(set(parts)),
-        "ascending orders from 1 to 6 joined by `+`, such as `1+2+3` (the paper's R = 3)",
-        "student_loss.mhad.orders",
-        text,
-    )
-    return tuple(int(part) for part in parts)
 
 
 def parse_stages(text: str) -> tuple[int, ...]:

@@ -1,70 +1,18 @@
-"""What stands beside the student in training and is dropped afterwards: high-order attention, adapters, projection."""
+"""What stands beside the student in training and is dropped afterwards: attention, adapters, projection."""
 
 from collections.abc import Sequence
-from functools import reduce
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from dfkd.config import MHADConfig, RunConfig, parse_orders
 from dfkd.errors import ConfigError
 from dfkd.losses import attention_distance, semantic_contrast
 from dfkd.models.classifier import Classifier
+from dfkd.models.high_order import HighOrderAttention, StageAttention
 from dfkd.models.stages import compared_stages
 from dfkd.models.taps import Features
 from dfkd.randomness import stream
-
-
-class HighOrderAttention(nn.Module):
-    """A feature map times its mixed high-order attention, A_m x F (section 4.2, Figure 3).
-
-    An order-r route multiplies r 1x1 projections to C / reduction channels, so that it sees r-way interactions between
-    channels; ReLU, a 1x1 convolution back to C and a sigmoid make its attention map; A_m is the mean over the orders,
-    or, with ``activation="after_sum"``, one sigmoid of the sum of what the sigmoids were applied to. After Chen et al.,
-    ICCV 2019, "Mixed High-Order Attention Network", section 3.2. Without biases, so orders 1..R of C channels have
-    (R(R+1)/2 + R) C^2 / reduction parameters.
-    """
-
-    def __init__(self, channels: int, *, orders: Sequence[int], reduction: int, activation: str = "per_order") -> None:
-        super().__init__()
-        self.activation = activation
-        if channels % reduction:
-            raise ValueError(f"`reduction` must divide `channels`, but got {channels=}, {reduction=}.")
-        self.orders = tuple(orders)
-        self.hidden = channels // reduction
-        # One convolution for all projections and a grouped one for all returns: a third of the calls, the same numbers.
-        self.factors = nn.Conv2d(channels, self.hidden * sum(orders), 1, bias=False)
-        self.raise_channels = nn.Conv2d(
-            self.hidden * len(orders), channels * len(orders), 1, groups=len(orders), bias=False
-        )
-
-    def scores(
-        self, features: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch routes channels height width"]:
-        """Return what the sigmoid is applied to: route by route homogeneous in ``features``, of degree its order."""
-        projections = iter(self.factors(features).split(self.hidden, dim=1))
-        products = [prod([next(projections) for _ in range(order)]) for order in self.orders]
-        return self.raise_channels(torch.relu(torch.cat(products, dim=1))).unflatten(1, (len(self.orders), -1))
-
-    def attention(
-        self, features: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch channels height width"]:
-        """Return A_m, in (0, 1)."""
-        if self.activation == "after_sum":
-            return self.scores(features).sum(dim=1).sigmoid()
-        return self.scores(features).sigmoid().mean(dim=1)
-
-    def forward(
-        self, features: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch channels height width"]:
-        """Return A_m x F, of the same shape."""
-        return self.attention(features) * features
-
-
-def prod(factors: Sequence[Tensor]) -> Tensor:
-    """Return the elementwise product of one or more tensors."""
-    return reduce(torch.mul, factors)
 
 
 class AttentionDistillation(nn.Module):
@@ -76,7 +24,15 @@ class AttentionDistillation(nn.Module):
     trained with the student, or one each (``student_loss.mhad.attention``).
     """
 
-    def __init__(self, config: RunConfig, *, teacher: Classifier, student: Classifier, stages: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        teacher: Classifier,
+        student: Classifier,
+        stages: tuple[int, ...],
+        pretrained: StageAttention | None,
+    ) -> None:
         super().__init__()
         settings = config.student_loss.mhad
         self.trains_teacher_side = settings.attention in ("shared", "both")
@@ -91,6 +47,10 @@ class AttentionDistillation(nn.Module):
             channels = [teacher.feature_size]
             self.adapters = nn.ModuleList([_penultimate_adapter(student.feature_size, settings.hidden_size, *channels)])
         self.attentions = _attentions(settings, channels).requires_grad_(self.trains_teacher_side)
+        if settings.attention == "teacher":
+            assert pretrained is not None
+            for module, index in zip(self.attentions, stages, strict=True):
+                module.load_state_dict(pretrained.of_stage(index))
         has_own = settings.attention in ("student", "both")
         self.student_attentions = _attentions(settings, channels) if has_own else None
 
@@ -167,20 +127,28 @@ def _hidden(before: int, after: int) -> tuple[nn.Module, ...]:
     return nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU()
 
 
-def build_auxiliary(config: RunConfig, *, teacher: Classifier, student: Classifier) -> nn.ModuleDict:
+def build_auxiliary(
+    config: RunConfig, *, teacher: Classifier, student: Classifier, pretrained: StageAttention | None = None
+) -> nn.ModuleDict:
     """Return the modules of the terms that are switched on, by the term's name: ``mhad``, ``sfcl``, both or neither.
 
+    ``pretrained`` is the attention that was trained with the teacher, if it has one.
+
     Raises:
-        ConfigError: MHAD is on, but the networks' stages do not fit `student_loss.mhad.stages`, or the teacher's
-            channels cannot be divided by its reduction.
+        ConfigError: MHAD is on, but the networks' stages do not fit `student_loss.mhad.stages`, the teacher's channels
+            cannot be divided by its reduction, or the teacher has not the attention that is asked for.
     """
     modules = nn.ModuleDict()
     if config.student_loss.mhad.weight > 0:
         stages = compared_stages(config, teacher=teacher, student=student)
         _check_reduction(config, teacher, stages)
+        if config.student_loss.mhad.attention == "teacher":
+            _check_pretrained(config, pretrained, stages)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream(config.seed, "mhad.weights"))
-            modules["mhad"] = AttentionDistillation(config, teacher=teacher, student=student, stages=stages)
+            modules["mhad"] = AttentionDistillation(
+                config, teacher=teacher, student=student, stages=stages, pretrained=pretrained
+            )
     if config.student_loss.sfcl.weight > 0:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream(config.seed, "sfcl.weights"))
@@ -197,4 +165,29 @@ def _check_reduction(config: RunConfig, teacher: Classifier, stages: tuple[int, 
                 "`student_loss.mhad.reduction` must divide the teacher's channels where attention is compared, but it "
                 f"is {reduction}, and {config.teacher.architecture} has {channels}. Set "
                 "`student_loss.mhad.reduction=8`, which divides those of every network."
+            )
+
+
+def _check_pretrained(config: RunConfig, pretrained: StageAttention | None, stages: tuple[int, ...]) -> None:
+    """Raise ConfigError unless the teacher's own attention is what the configuration says."""
+    settings, rule = config.student_loss.mhad, "With `student_loss.mhad.attention=teacher`"
+    if pretrained is None:
+        raise ConfigError(
+            f"{rule} the teacher must have been trained with an attention, but this one was not. Give "
+            f"`--set teacher.attention={settings.orders}`, to `dfkd teacher` first and then here."
+        )
+    if not stages:
+        raise ConfigError(
+            f"{rule} attention must be compared at stages, where the teacher's was trained, but it would be at the "
+            "penultimate feature. Choose a `student.architecture` whose stages correspond, or another attention."
+        )
+    for key, wanted, found in (
+        ("student_loss.mhad.orders", settings.orders, pretrained.orders),
+        ("student_loss.mhad.reduction", settings.reduction, pretrained.reduction),
+        ("student_loss.mhad.activation", settings.activation, "per_order"),
+    ):
+        if wanted != found:
+            raise ConfigError(
+                f"{rule}, `{key}` must be that of the teacher's attention, {found}, but it is {wanted}. Set it so, or "
+                "train a teacher with another `teacher.attention`."
             )

@@ -90,6 +90,8 @@ def complaint(overrides):
         ("generator.normalisation_when_frozen", "eval", ["Known: batch, running"]),
         ("schedule.phases", "stage", ["Did you mean `staged`?"]),
         ("generator.output", "pixel", ["`generator.output`", "Did you mean `pixels`?"]),
+        ("teacher.attention", "2+1", ["`teacher.attention` must be ascending orders", "'2+1'"]),
+        ("teacher.attention_reduction", 3, ["`teacher.attention_reduction` must be one of 1, 2, 4, 8, 16"]),
         ("student_loss.mhad.orders", "3+1", ["`student_loss.mhad.orders` must be ascending", "'3+1'"]),
         ("student_loss.mhad.orders", "1+1", ["ascending", "'1+1'"]),
         ("student_loss.mhad.orders", "1+7", ["orders from 1 to 6", "'1+7'"]),

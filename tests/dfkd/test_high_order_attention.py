@@ -12,7 +12,8 @@ from torch import nn
 from dfkd.config import parse_orders
 from dfkd.errors import ConfigError
 from dfkd.models import MODELS, build_classifier
-from dfkd.models.auxiliary import HighOrderAttention, build_auxiliary
+from dfkd.models.auxiliary import build_auxiliary
+from dfkd.models.high_order import HighOrderAttention
 from dfkd.models.taps import Features, tap_features
 
 

@@ -9,7 +9,8 @@ from dfkd.data import dataset_spec
 from dfkd.errors import CheckpointError
 from dfkd.evaluation import accuracy
 from dfkd.files import load, save
-from dfkd.teacher import augment, describe_teacher, load_teacher, recipe, state_hash, train_teacher
+from dfkd.real_batches import augment
+from dfkd.teacher import describe_teacher, load_teacher, recipe, state_hash, train_teacher
 
 CPU = torch.device("cpu")
 
