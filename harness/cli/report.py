@@ -56,20 +56,26 @@ def report(
     teacher: TeacherOption = None,
     output_format: Annotated[Format, typer.Option("--format", help="How the table is written.")] = Format.terminal,
     selection: Annotated[Selection, typer.Option("--selection", help="Which epoch counts.")] = Selection.last,
+    runs: Annotated[
+        bool, typer.Option("--runs", help="A line per run instead, in Markdown: accuracy, cost, machine, cell.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write to a file instead of the screen.")
     ] = None,
 ) -> int:
     """Print the table of a grid: planned rows, mean and sd over seeds, differences paired by seed."""
-    from reports import ablation_table, render, runs_frame
+    from reports import ablation_table, render, render_runs, runs_frame, runs_table
 
     request = request_of(grid, dataset, budget, seeds, settings)
     opened = Store(store.expanduser().resolve())
     plan = _stored_plan(request, opened, teacher) or _fresh_plan(request, opened, data_root, teacher)
-    frame = runs_frame(opened.root, plan)
-    table = ablation_table(frame, plan=plan, selection=selection)
-    color = out is None and sys.stdout.isatty()
-    text = render(table, plan=plan, frame=frame, selection=selection, format=output_format, color=color)
+    if runs:
+        text = render_runs(runs_table(opened.root, plan), planned=len(plan.cells))
+    else:
+        frame = runs_frame(opened.root, plan)
+        table = ablation_table(frame, plan=plan, selection=selection)
+        color = out is None and sys.stdout.isatty()
+        text = render(table, plan=plan, frame=frame, selection=selection, format=output_format, color=color)
     if out is None:
         print(text.rstrip("\n"))
     else:

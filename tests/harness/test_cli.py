@@ -186,6 +186,8 @@ class TestLocalGrid:
         assert "3 of 3 cells done" in output
         table = run("report", "upper_bounds", *self.options(store))[1]
         assert all(name in table for name in ("Real images, labels", "Real images, teacher", "DFKD-FGVC"))
+        runs = run("report", "upper_bounds", *self.options(store), "--runs")[1]
+        assert "3 of 3 planned runs done, 3 distinct cells" in runs
         pictured = [path.parent for path in (store / "cells").glob("*/samples.png")]
         assert len(pictured) == 1  # only a generator has something to show
 

@@ -1,0 +1,59 @@
+"""A line per run: accuracy, cost, machine."""
+
+import pytest
+
+from harness.records import Plan, PlannedCell, write_json
+from reports import render_runs, runs_table
+
+PLAN = Plan(
+    key="k",
+    grid="g",
+    title="T",
+    rows=("a", "twin"),
+    reference="a",
+    seeds=(1, 0),
+    cells=(
+        PlannedCell("c1", "a", 1),
+        PlannedCell("c0", "a", 0),
+        PlannedCell("c1", "twin", 1),
+        PlannedCell("d0", "twin", 0),
+    ),
+    context={},
+)
+
+
+def result(threads=1):
+    machine = {"processor": "P", "device": "cpu", "threads": threads, "python": "3", "torch": "2", "torchvision": "0"}
+    return {"last": 0.5, "best_on_test": 0.625, "seconds": 90.0, "cpu_seconds": 120.0, "environment": machine}
+
+
+@pytest.fixture
+def store(tmp_path):
+    write_json(tmp_path / "cells" / "c1" / "result.json", result())
+    write_json(tmp_path / "cells" / "c0" / "result.json", result(threads=2))
+    write_json(tmp_path / "cells" / "d0" / "failure.json", {"error": "out of memory", "traceback": ""})
+    return tmp_path
+
+
+def test_finished_runs_stand_in_the_plans_order_with_their_cost(store):
+    runs = runs_table(store, PLAN)
+    assert list(zip(runs["row"], runs["seed"], runs["cell"], strict=True)) == [
+        ("a", 1, "c1"),
+        ("a", 0, "c0"),
+        ("twin", 1, "c1"),
+    ]
+    assert runs[["last", "best_on_test", "cpu_minutes", "minutes"]].values.tolist() == [[50.0, 62.5, 2.0, 1.5]] * 3
+
+
+def test_a_shared_cell_costs_once_and_every_machine_is_named(store):
+    text = render_runs(runs_table(store, PLAN), planned=4)
+    assert "3 of 4 planned runs done, 2 distinct cells: 0.07 CPU hours" in text  # 2 x 2 minutes
+    assert "1 cells on: processor P, device cpu, threads 1, python 3, torch 2, torchvision 0." in text
+    assert "1 cells on: processor P, device cpu, threads 2" in text
+    line = next(line for line in text.splitlines() if "twin" in line)
+    assert [part.strip() for part in line.strip("|").split("|")] == ["twin", "1", "50.00", "62.50", "2.0", "1.5", "c1"]
+
+
+def test_nothing_done_is_an_empty_table(tmp_path):
+    text = render_runs(runs_table(tmp_path, PLAN), planned=4)
+    assert "0 of 4 planned runs done, 0 distinct cells: 0.00 CPU hours" in text
