@@ -150,7 +150,7 @@ def test_a_record_counts_every_image_and_averages_over_the_steps(run, monkeypatc
 
 def test_coverage_and_class_entropy_are_those_of_the_whole_epoch(run, monkeypatch):
     shares = iter([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    step = dfkd.dfkd.loop.student_step
+    step = dfkd.loop.student_step
 
     def scripted(config, learners):
         return step(config, learners) | {"synthetic.class_shares": torch.tensor(next(shares))}
