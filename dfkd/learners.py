@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 from dfkd.config import RunConfig, StudentConfig
 from dfkd.data import dataset_spec
 from dfkd.evaluation import autocast, memory_format, place
-from dfkd.models import build_classifier
+from dfkd.models import Classifier, build_classifier
 from dfkd.models.auxiliary import build_auxiliary
 from dfkd.models.generator import AttentionGenerator
 from dfkd.randomness import generator
@@ -35,6 +35,19 @@ def student_optimizer(config: StudentConfig, parameters: Iterable[nn.Parameter])
     )
 
 
+def new_student(config: RunConfig, *, teacher: Teacher, device: torch.device) -> Classifier:
+    """Return the student with the initial weights of the run's seed, whatever it will learn from, on ``device``."""
+    student = build_classifier(
+        config.student.architecture,
+        classes=len(teacher.class_names),
+        image_size=config.data.image_size,
+        seed=config.seed,
+        role="student",
+    )
+    place(student.network, config.compute, device)
+    return student
+
+
 class Learners:
     """The student, the generator and the auxiliary modules of one run, on ``device``, at their initial state.
 
@@ -50,15 +63,7 @@ class Learners:
         self.spec = dataset_spec(config.data.dataset)
         self.teacher = teacher
         place(teacher.classifier.network, config.compute, device).eval().requires_grad_(False)
-
-        self.student = build_classifier(
-            config.student.architecture,
-            classes=len(teacher.class_names),
-            image_size=config.data.image_size,
-            seed=config.seed,
-            role="student",
-        )
-        place(self.student.network, config.compute, device)
+        self.student = new_student(config, teacher=teacher, device=device)
         self.generator = AttentionGenerator(config.generator, image_size=config.data.image_size, seed=config.seed)
         place(self.generator, config.compute, device).train()
         self.auxiliary = build_auxiliary(

@@ -13,9 +13,8 @@ from torch.nn import functional as F
 from dfkd.config import RunConfig
 from dfkd.data import ImageSet, dataset_spec
 from dfkd.evaluation import autocast, place
-from dfkd.learners import cosine_schedule, student_optimizer
+from dfkd.learners import cosine_schedule, new_student, student_optimizer
 from dfkd.losses import soft_target_kl
-from dfkd.models import build_classifier
 from dfkd.randomness import generator
 from dfkd.real_batches import prepared
 from dfkd.steps import Measurements, gradient_norm, weighted_sum
@@ -36,14 +35,7 @@ class RealLearners:
         self.teacher = teacher
         self.train = train.to(device)
         place(teacher.classifier.network, config.compute, device).eval().requires_grad_(False)
-        self.student = build_classifier(
-            config.student.architecture,
-            classes=len(teacher.class_names),
-            image_size=config.data.image_size,
-            seed=config.seed,
-            role="student",
-        )
-        place(self.student.network, config.compute, device)
+        self.student = new_student(config, teacher=teacher, device=device)
         self.student_optimizer = student_optimizer(config.student, self.student.network.parameters())
         schedule = config.schedule
         steps = schedule.epochs * schedule.iterations_per_epoch * schedule.student_steps
