@@ -60,6 +60,15 @@ def load_test_images(config: DataConfig, *, root: Path | None, cache: Path | Non
     return _load_cached(replace(config, validation_fraction=0.0), "test", root=root, cache=cache)
 
 
+def load_training_images(config: DataConfig, *, root: Path | None, cache: Path | None) -> ImageSet:
+    """Return the training images with the border to crop from, for what learns from real images; cached likewise.
+
+    Raises:
+        DataError: the data set is missing, incomplete or unreadable.
+    """
+    return _load_cached(config, "train", root=root, cache=cache)
+
+
 def load_validation_images(config: DataConfig, *, root: Path | None, cache: Path | None) -> ImageSet:
     """Return the training images that the teacher has not seen, cropped as test images are; cached likewise.
 

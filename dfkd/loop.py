@@ -85,7 +85,7 @@ def distill(
 def _learners(
     config: RunConfig, *, teacher: Teacher, train: ImageSet | None, device: torch.device
 ) -> Learners | RealLearners:
-    if (config.method in REAL_METHODS) != (train is not None):
+    if config.learns_from_real_images != (train is not None):
         raise ValueError(f"`train` must be given to {' and '.join(REAL_METHODS)} alone, but got {config.method=}.")
     if train is not None:
         return RealLearners(config, teacher=teacher, train=train, device=device)

@@ -14,10 +14,9 @@ from dfkd.config import RunConfig
 from dfkd.data import ImageSet, dataset_spec
 from dfkd.evaluation import autocast, place
 from dfkd.learners import cosine_schedule, new_student, student_optimizer
-from dfkd.losses import soft_target_kl
 from dfkd.randomness import generator
 from dfkd.real_batches import prepared
-from dfkd.steps import Measurements, gradient_norm, weighted_sum
+from dfkd.steps import Measurements, divergence, gradient_norm
 from dfkd.teacher import Teacher
 
 
@@ -85,18 +84,14 @@ def real_step(config: RunConfig, learners: RealLearners) -> Measurements:
     with autocast(config.compute, learners.device):
         logits = network(images)
         if config.method == "scratch":
-            terms = {"student_loss.cross_entropy": F.cross_entropy(logits.float(), labels)}
+            name, loss = "cross_entropy", F.cross_entropy(logits.float(), labels)
         else:
             with torch.no_grad():
                 teacher_logits = learners.teacher.classifier.network(images)
-            settings = config.student_loss.distillation
-            divergence = soft_target_kl(
-                logits, teacher_logits, temperature=settings.temperature, direction=settings.direction
-            )
-            terms = {"student_loss.distillation": divergence}
+            name, loss = "distillation", divergence(config, logits, teacher_logits)
     learners.student_optimizer.zero_grad(set_to_none=True)
-    weighted_sum(terms, dict.fromkeys(terms, 1.0)).backward()
+    loss.backward()
     norm = gradient_norm(network.parameters())
     learners.student_optimizer.step()
     learners.student_schedule.step()
-    return {name: term.detach() for name, term in terms.items()} | {"student.gradient_norm": norm}
+    return {f"student_loss.{name}": loss.detach(), "student.gradient_norm": norm}

@@ -59,6 +59,14 @@ def describe_batch(teacher_logits: Tensor, student_logits: Tensor) -> Measuremen
     }
 
 
+def divergence(config: RunConfig, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """Return L_KD of the configuration's temperature and direction, for whoever plays with it."""
+    settings = config.student_loss.distillation
+    return soft_target_kl(
+        student_logits, teacher_logits, temperature=settings.temperature, direction=settings.direction
+    )
+
+
 def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
     """Return the sum of the terms, each times the weight of its name."""
     return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
@@ -70,7 +78,7 @@ def generator_step(config: RunConfig, learners: Learners) -> Measurements:
     Teacher and student are frozen: gradients reach the generator alone. The student normalises by the batch's own
     statistics, as when it learns, but remembers none of them (docs/departures.md).
     """
-    weights, distillation = config.generator_loss, config.student_loss.distillation
+    weights = config.generator_loss
     teacher, student = learners.teacher.classifier.network, learners.student.network
     learners.generator.train()
     freeze_student(student, config.student.normalisation_when_frozen)
@@ -83,9 +91,7 @@ def generator_step(config: RunConfig, learners: Learners) -> Measurements:
     if layers:
         terms["generator_loss.batch_norm"] = batch_norm_statistics(layers, inputs)
     if student_logits is not None:
-        terms["generator_loss.adversarial"] = -soft_target_kl(
-            student_logits, teacher_logits, temperature=distillation.temperature, direction=distillation.direction
-        )
+        terms["generator_loss.adversarial"] = -divergence(config, student_logits, teacher_logits)
     scale = {
         "generator_loss.batch_norm": weights.batch_norm.weight,
         "generator_loss.adversarial": weights.adversarial.weight,
@@ -120,12 +126,7 @@ def student_step(config: RunConfig, learners: Learners) -> Measurements:
             f"student_loss.{name}": module(teacher_features, student_features) for name, module in auxiliary.items()
         }
     if weights.distillation.weight > 0:
-        terms["student_loss.distillation"] = soft_target_kl(
-            student_logits,
-            teacher_logits,
-            temperature=weights.distillation.temperature,
-            direction=weights.distillation.direction,
-        )
+        terms["student_loss.distillation"] = divergence(config, student_logits, teacher_logits)
     scale = {
         "student_loss.distillation": weights.distillation.weight,
         "student_loss.mhad": weights.mhad.weight,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from dfkd.config import REAL_METHODS, RunConfig
+from dfkd.config import RunConfig
 from dfkd.errors import CheckpointError
 from dfkd.files import atomic_path, save
 from dfkd.loop import Record, distill, run_summary
@@ -60,9 +60,10 @@ def record_failure(store: Store, cell_id: str, *, error: str, trace: str) -> Non
 def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], None]) -> None:
     torch.set_num_threads(where.threads)
     folder, device = store.cell(cell_id), torch.device(where.device)
-    config = with_overrides(RunConfig(), cell_config(store, cell_id)["config"])
+    content = cell_config(store, cell_id)
+    config = with_overrides(RunConfig(), content["config"])
     teacher, test = worker_inputs(config, where)
-    planned = cell_config(store, cell_id)["teacher_hash"]
+    planned = content["teacher_hash"]
     if teacher.hash != planned:
         raise CheckpointError(
             f"The teacher of cell {cell_id} must be the one it was planned with, of hash {planned[:16]}, but "
@@ -88,7 +89,7 @@ def picture_epochs(epochs: int) -> set[int]:
 def _picture(folder: Path, config: RunConfig, epoch: int) -> None:
     """Keep samples of an epoch, unless they are there or the state has gone on (in a resumed run)."""
     path = folder / "samples" / f"epoch-{epoch:04d}.png"
-    if path.exists() or config.method in REAL_METHODS:
+    if path.exists() or config.learns_from_real_images:
         return
     state = read_state(folder / "state.pt")
     if len(state["history"]) == epoch:
@@ -106,7 +107,7 @@ def _finish(store: Store, cell_id: str, config: RunConfig, device: torch.device)
     folder = store.cell(cell_id)
     state, history = read_state(folder / "state.pt"), read_log(folder)
     save({"state": state["student"], "config": cell_config(store, cell_id)}, folder / "student.pt")
-    if config.method not in REAL_METHODS:
+    if not config.learns_from_real_images:
         _write_samples(folder / "samples.png", state, config)
     seconds = sum(record["seconds"] for record in history)
     result: dict[str, Any] = {

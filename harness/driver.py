@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from dfkd.config import REAL_METHODS
 from dfkd.data import ImageSet, dataset_spec
-from dfkd.evaluation import load_test_images
+from dfkd.evaluation import load_test_images, load_training_images
 from dfkd.models import build_classifier
 from dfkd.models.auxiliary import build_auxiliary
 from dfkd.teacher import Teacher, load_teacher
@@ -46,7 +45,8 @@ def prepare(
     Raises:
         UserError: images or teacher are missing, damaged or unsuitable, or two networks do not fit together.
     """
-    test = load_test_images(request.base.data, root=data_root, cache=store.cache if cache else None)
+    images = store.cache if cache else None
+    test = load_test_images(request.base.data, root=data_root, cache=images)
     path = teacher or store.teacher(teacher_name(request.base))
     command = teacher_command(request.base, request.settings, store=store.root, data_root=data_root)
     loaded = None
@@ -59,18 +59,17 @@ def prepare(
         teacher_hash=loaded.hash if loaded else "not trained yet",
         named=teacher is not None,
         test_fingerprint=test.fingerprint,
-        train_fingerprint=_train_fingerprint(request, data_root),
+        train_fingerprint=_train_fingerprint(request, data_root, images),
         context=_context(request, loaded, test),
     )
     return Prepared(plan, cells, loaded, path, command)
 
 
-def _train_fingerprint(request: Request, data_root: Path | None) -> str | None:
+def _train_fingerprint(request: Request, data_root: Path | None, cache: Path | None) -> str | None:
     """Return the training images' fingerprint if a row learns from them; they are decoded to be checked."""
-    if not any(config.method in REAL_METHODS for config in request.rows.values()):
+    if not any(config.learns_from_real_images for config in request.rows.values()):
         return None
-    data = request.base.data
-    return dataset_spec(data.dataset).load(data, root=data_root, split="train").fingerprint
+    return load_training_images(request.base.data, root=data_root, cache=cache).fingerprint
 
 
 def _check_networks(request: Request, teacher: Teacher) -> None:
@@ -84,7 +83,7 @@ def _check_networks(request: Request, teacher: Teacher) -> None:
                 seed=0,
                 role="student",
             )
-            if config.method not in REAL_METHODS:
+            if not config.learns_from_real_images:
                 build_auxiliary(config, teacher=teacher.classifier, student=student, pretrained=teacher.attention)
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from dfkd.config import REAL_METHODS, DataConfig, RunConfig
-from dfkd.data import ImageSet, dataset_spec
+from dfkd.config import DataConfig, RunConfig
+from dfkd.data import ImageSet
 from dfkd.errors import ConfigError
-from dfkd.evaluation import load_test_images
+from dfkd.evaluation import load_test_images, load_training_images
 from dfkd.overrides import changed
 from dfkd.teacher import Teacher, load_teacher
 from harness.plan import digest
@@ -78,15 +78,15 @@ def _cached_teacher(config: RunConfig, path: Path, written: int, class_names: tu
 
 
 @lru_cache(maxsize=1)
-def _cached_training_images(config: DataConfig, root: Path | None, device: str) -> ImageSet:
-    return dataset_spec(config.dataset).load(config, root=root, split="train").to(torch.device(device))
+def _cached_training_images(config: DataConfig, root: Path | None, cache: Path, device: str) -> ImageSet:
+    return load_training_images(config, root=root, cache=cache).to(torch.device(device))
 
 
 def real_images(config: RunConfig, where: Where) -> ImageSet | None:
     """Return the training images for a method that learns from them, on the device; None for a data-free one."""
-    if config.method not in REAL_METHODS:
+    if not config.learns_from_real_images:
         return None
-    return _cached_training_images(config.data, where.data_root, where.device)
+    return _cached_training_images(config.data, where.data_root, Store(where.store).cache, where.device)
 
 
 def worker_inputs(config: RunConfig, where: Where) -> tuple[Teacher, ImageSet]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import search_spaces
 from dfkd import NUMERICS
-from dfkd.config import REAL_METHODS, RunConfig
+from dfkd.config import RunConfig
 from dfkd.errors import ConfigError
 from dfkd.overrides import canonical, changed, check_key, flatten, parse_scalar, with_overrides
 from harness.records import Plan, PlannedCell
@@ -191,7 +191,7 @@ def make_plan(
     cells: dict[str, Cell] = {}
     for name, config in request.rows.items():
         for seed in request.seeds:
-            shown = train_fingerprint if config.method in REAL_METHODS else None
+            shown = train_fingerprint if config.learns_from_real_images else None
             cell = Cell(with_overrides(config, {"seed": seed}), teacher_hash, test_fingerprint, shown)
             planned.append(PlannedCell(cell.id, name, seed))
             cells.setdefault(cell.id, cell)

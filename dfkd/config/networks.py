@@ -11,7 +11,7 @@ ARCHITECTURES = (
 )
 """Names of the networks; ``dfkd.models.MODELS`` builds them."""
 
-PRETRAINED = tuple(name for name in ("resnet18", "resnet34", "resnet50") if name in ARCHITECTURES)
+PRETRAINED = ("resnet18", "resnet34", "resnet50")
 """Those for which torchvision has ImageNet weights that fit."""
 
 INITIAL_WEIGHTS = ("random", "imagenet")

@@ -84,6 +84,11 @@ class RunConfig:
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     """Precision and memory order."""
 
+    @property
+    def learns_from_real_images(self) -> bool:
+        """Whether the method is one of ``REAL_METHODS``."""
+        return self.method in REAL_METHODS
+
     def __post_init__(self) -> None:
         require_choice("method", self.method, METHODS)
         require(self.seed >= 0, "an integer >= 0", "seed", self.seed)
