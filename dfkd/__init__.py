@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-NUMERICS = 2
+NUMERICS = 3
 """Raised by any change to the trainer that moves a number, and noted in CHANGELOG.md. It is part of every cell's
 identity, so raising it makes the harness run every cell again."""
 

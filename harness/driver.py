@@ -14,7 +14,7 @@ from dfkd.models import build_classifier
 from dfkd.models.auxiliary import build_auxiliary
 from dfkd.teacher import Teacher, load_teacher
 from harness.cells import prepare_cell
-from harness.inputs import Where, teacher_command, teacher_name
+from harness.inputs import Where, slow_arithmetic, teacher_command, teacher_name
 from harness.mirror import Mirror, default_uri
 from harness.plan import Cell, Request, make_plan
 from harness.progress import ProgressView
@@ -137,6 +137,9 @@ def run_plan(
     todo = missing(store, plan.ids)
     for cell_id in todo:
         store.forget_failure(cell_id)
+    warnings = {slow_arithmetic(prepared.cells[cell_id].config, device) for cell_id in todo} - {None}
+    for warning in warnings:
+        console.print(f"[yellow]{warning}[/yellow]")
     where = Where(store.root, data_root, prepared.teacher_path.resolve(), device, max(1, int(cpus_per_trial)))
     epochs = {cell_id: cell.config.schedule.epochs for cell_id, cell in prepared.cells.items()}
     view = ProgressView(plan, todo, epochs=epochs, store=store, console=console, each_epoch=each_epoch)

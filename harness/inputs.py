@@ -48,6 +48,20 @@ def pick_device(name: str) -> str:
     return name
 
 
+def slow_arithmetic(config: RunConfig, device: str) -> str | None:
+    """Return what to tell a user whose processor has no kernels for the configuration's precision; None if it has.
+
+    PyTorch computes bfloat16 convolutions on a CPU without AVX-512 one by one, many times slower than float32.
+    """
+    capability = torch.backends.cpu.get_cpu_capability()
+    if config.compute.precision != "bfloat16" or device != "cpu" or capability not in ("DEFAULT", "AVX2"):
+        return None
+    return (
+        f"This processor ({capability}) has no fast bfloat16, so this will take many times as long as in float32. "
+        "Leave out `--set compute.precision=bfloat16`; `--set compute.channels_last=true` helps here too."
+    )
+
+
 def teacher_name(config: RunConfig) -> str:
     """Return the readable name under which a recipe's teacher is stored: data, size, architecture, seed and a hash."""
     recipe = changed(config, ("data.", "teacher."))

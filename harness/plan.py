@@ -13,7 +13,7 @@ from dfkd.config import RunConfig
 from dfkd.errors import ConfigError
 from dfkd.overrides import canonical, changed, check_key, flatten, parse_scalar, with_overrides
 from harness.records import Plan, PlannedCell
-from search_spaces import Grid
+from search_spaces import Grid, Recipe
 
 DEFAULT_BUDGET = "paper"
 """Of data sets that name no other."""
@@ -68,20 +68,35 @@ def _check_dataset(dataset: str, settings: Mapping[str, Any]) -> None:
 
 
 def base_config(dataset: str, *, budget: str | None, settings: Mapping[str, Any]) -> RunConfig:
-    """Return the default configuration with a data set's settings, then a budget's, then ``settings`` on top.
+    """Return the default configuration with a data set's settings, its teacher's recipe, a budget's, then ``settings``.
 
     Raises:
         ConfigError: an unknown key or data set, a value of another type, or a broken rule.
         SpaceError: an unknown budget, or a malformed file.
     """
+    return with_overrides(_presets(dataset, budget=budget, settings=settings), settings)
+
+
+def _presets(dataset: str, *, budget: str | None, settings: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration that ``settings`` will change; they are looked at to choose the teacher's recipe."""
     _check_dataset(dataset, settings)
     preset = search_spaces.load_dataset(dataset)
     config = _apply(with_overrides(RunConfig(), {"data.dataset": dataset}), preset.overrides, path=preset.path)
+    recipe = chosen_recipe(with_overrides(config, settings))
+    if recipe is not None:
+        config = _apply(config, recipe.overrides, path=search_spaces.RECIPES)
     if budget is not None:
         chosen = search_spaces.load_budget(budget)
         _refuse_shared_keys(chosen.overrides, chosen.path, "the runs of a budget")
         config = _apply(config, chosen.overrides, path=chosen.path)
-    return with_overrides(config, settings)
+    return config
+
+
+def chosen_recipe(config: RunConfig) -> Recipe | None:
+    """Return the recipe for the teacher of such a configuration; None where the defaults stand."""
+    return search_spaces.teacher_recipe(
+        config.data.dataset, image_size=config.data.image_size, init=config.teacher.init
+    )
 
 
 def _refuse_shared_keys(overrides: Mapping[str, Any], path: Path, whose: str) -> None:
@@ -138,8 +153,7 @@ def expand(
     for overrides in (loaded.base, *(row.overrides for row in loaded.rows)):
         _refuse_shared_keys(overrides, loaded.path, "the rows of a grid")
     budget = budget or search_spaces.load_dataset(dataset).budget or DEFAULT_BUDGET
-    base = base_config(dataset, budget=budget, settings={})
-    base = _apply(base, loaded.base, path=loaded.path)
+    base = _apply(_presets(dataset, budget=budget, settings=settings), loaded.base, path=loaded.path)
     base = with_overrides(base, settings)
     rows = {row.name: _apply(base, row.overrides, path=loaded.path) for row in loaded.rows}
     return Request(loaded, dataset, Path(budget).stem, seeds, dict(settings), base, rows)

@@ -91,7 +91,8 @@ def _find(kind: str, name: str) -> Path:
     return FOLDER / kind / f"{name}.toml"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what a TOML file holds; raise SpaceError if it is not readable as such."""
     try:
         return tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
@@ -100,7 +101,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise SpaceError(f"{path} must be readable text, but: {error}.") from None
 
 
-def _check_keys(path: Path, table: Mapping[str, Any], known: Mapping[str, type], where: str) -> None:
+def check_keys(path: Path, table: Mapping[str, Any], known: Mapping[str, type], where: str) -> None:
+    """Raise SpaceError, with the line, unless every key of ``table`` is known and its value of the known type."""
     for key, value in table.items():
         if key not in known:
             close = get_close_matches(key, known, n=1)
@@ -112,12 +114,12 @@ def _check_keys(path: Path, table: Mapping[str, Any], known: Mapping[str, type],
             raise SpaceError(f"{path}: `{key}` of {where} must be a {known[key].__name__}, but it is {value!r}.")
 
 
-def _overrides(path: Path, table: Mapping[str, Any], where: str) -> dict[str, Any]:
+def flat_overrides(path: Path, table: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return dotted keys; nested tables and quoted dotted keys mean the same."""
     flat: dict[str, Any] = {}
     for key, value in table.items():
         if isinstance(value, dict):
-            flat |= {f"{key}.{k}": v for k, v in _overrides(path, value, where).items()}
+            flat |= {f"{key}.{k}": v for k, v in flat_overrides(path, value, where).items()}
         elif isinstance(value, SCALARS):
             flat[key] = value
         else:
@@ -129,10 +131,10 @@ def _overrides(path: Path, table: Mapping[str, Any], where: str) -> dict[str, An
 
 def _load_preset(kind: str, name: str) -> Preset:
     path = _find(kind, name)
-    table = _read(path)
+    table = read_toml(path)
     known = {"title": str, "set": dict} | ({"budget": str} if kind == "datasets" else {})
-    _check_keys(path, table, known, f"a file of {kind}")
-    overrides = _overrides(path, table.get("set", {}), "[set]")
+    check_keys(path, table, known, f"a file of {kind}")
+    overrides = flat_overrides(path, table.get("set", {}), "[set]")
     return Preset(path.stem, path, table.get("title", path.stem), overrides, table.get("budget"))
 
 
@@ -155,16 +157,16 @@ def load_grid(name: str) -> Grid:
         SpaceError: there is none, or it is malformed; the message names the file and, where it can, the line.
     """
     path = _find("grids", name)
-    table = _read(path)
-    _check_keys(path, table, {"title": str, "reference": str, "base": dict, "row": list}, "a grid")
+    table = read_toml(path)
+    check_keys(path, table, {"title": str, "reference": str, "base": dict, "row": list}, "a grid")
     rows = []
     for i, row in enumerate(table.get("row", []), 1):
         if not isinstance(row, dict):
             raise SpaceError(f"{path}: each row must be a table `[[row]]`, but row {i} is {row!r}.")
-        _check_keys(path, row, {"name": str, "set": dict}, f"row {i}")
+        check_keys(path, row, {"name": str, "set": dict}, f"row {i}")
         if "name" not in row:
             raise SpaceError(f"{path}: each row must have a `name`, but row {i} has none.")
-        rows.append(Row(row["name"], _overrides(path, row.get("set", {}), f"row {row['name']!r}")))
+        rows.append(Row(row["name"], flat_overrides(path, row.get("set", {}), f"row {row['name']!r}")))
     names = [row.name for row in rows]
     if not names:
         raise SpaceError(f"{path}: a grid must have at least one `[[row]]`, but it has none.")
@@ -179,5 +181,5 @@ def load_grid(name: str) -> Grid:
             f"{path}, line {line_of(path, 'reference')}: `reference` must name a row, but it is {reference!r}. "
             f"{hint}Rows: {', '.join(map(repr, names))}."
         )
-    base = _overrides(path, table.get("base", {}), "[base]")
+    base = flat_overrides(path, table.get("base", {}), "[base]")
     return Grid(path.stem, path, table.get("title", path.stem), reference, base, tuple(rows))

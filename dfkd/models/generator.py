@@ -83,7 +83,9 @@ class _AttendChannels(torch.autograd.Function):
         features, attention = ctx.saved_tensors
         to_features = torch.addcmul(gradient, gradient, _channels_to_front(attention), value=ctx.weight)
         to_attention = _channels_to_end(gradient * features)
-        to_scores = torch._softmax_backward_data(to_attention, attention, 3, attention.dtype)
+        # PyTorch's own gradient of a softmax over the last axis takes ten times as long in float32 on a CPU.
+        weighted = to_attention * attention
+        to_scores = torch.addcmul(weighted, attention, weighted.sum(dim=3, keepdim=True), value=-1)
         return to_features, _channels_to_front(to_scores).mul_(ctx.weight), None
 
 

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from dfkd.config import RunConfig
 from dfkd.errors import CheckpointError, ConfigError
 from harness.cli.options import DEFAULT_STORE, DataRootOption, DeviceOption, SetOption, StoreOption, guarded
-from harness.plan import base_config, parse_settings
+from harness.plan import base_config, chosen_recipe, parse_settings
 from harness.store import Store, open_store
 
 
@@ -119,7 +119,11 @@ def _train(
     from dfkd.evaluation import load_test_images
     from dfkd.pretrained import initial_teacher
     from dfkd.teacher import describe_teacher, train_teacher
+    from harness.inputs import slow_arithmetic
 
+    warning = slow_arithmetic(config, device)
+    if warning:
+        console.print(f"[yellow]{warning}[/yellow]")
     if config.teacher.init == "imagenet":
         _, kept = initial_teacher(config, classes=2)  # a missing file is known before any image is read
         console.print(
@@ -131,6 +135,13 @@ def _train(
     console.print(
         f"Training {config.teacher.architecture} on {len(train.labels)} images of {len(train.class_names)} classes at "
         f"{config.data.image_size} px for {config.teacher.epochs} epochs on {device}; {len(test.labels)} test images."
+    )
+    fitting = chosen_recipe(config)
+    console.print(
+        f"Recipe: {fitting.name} ({fitting.evidence})."
+        if fitting
+        else "Recipe: the defaults of `teacher.*`; none is known for this data set, image size and `teacher.init`.",
+        markup=False,
     )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -76,15 +76,15 @@ def test_attended_features_by_a_loop_over_pixels_orders_and_channels(text):
 def test_a_route_is_homogeneous_of_its_order_below_the_sigmoid(seed, orders):
     attention, x = HighOrderAttention(8, orders=orders, reduction=2), maps(seed)
     doubled, once = attention.scores(2 * x), attention.scores(x)
-    for route, order in enumerate(orders):
-        torch.testing.assert_close(doubled[:, route], 2**order * once[:, route])
+    for order, of_doubled, of_once in zip(orders, doubled, once, strict=True):
+        torch.testing.assert_close(of_doubled, 2**order * of_once)
 
 
 def test_first_order_scores_are_two_convolutions_with_a_relu_between():
     attention, x = HighOrderAttention(8, orders=(1,), reduction=4), maps()
     down, up = attention.factors.weight[..., 0, 0], attention.raise_channels.weight[..., 0, 0]
     expected = torch.einsum("oc,bchw->bohw", up, torch.einsum("oc,bchw->bohw", down, x).relu())
-    torch.testing.assert_close(attention.scores(x)[:, 0], expected)
+    torch.testing.assert_close(attention.scores(x)[0], expected)
 
 
 @given(st.integers(0, 99))
@@ -101,8 +101,8 @@ def test_routes_do_not_share_projections():
     # Two hidden channels a projection: rows 0-1 of `down` are order 1's, 2-3 and 4-5 are order 2's factors;
     # rows 0-7 of `up` are order 1's, 8-15 order 2's.
     first, left, right = (torch.einsum("oc,bchw->bohw", down[i : i + 2], x) for i in (0, 2, 4))
-    torch.testing.assert_close(attention.scores(x)[:, 0], torch.einsum("oc,bchw->bohw", up[:8], first.relu()))
-    torch.testing.assert_close(attention.scores(x)[:, 1], torch.einsum("oc,bchw->bohw", up[8:], (left * right).relu()))
+    torch.testing.assert_close(attention.scores(x)[0], torch.einsum("oc,bchw->bohw", up[:8], first.relu()))
+    torch.testing.assert_close(attention.scores(x)[1], torch.einsum("oc,bchw->bohw", up[8:], (left * right).relu()))
 
 
 def test_attention_is_the_mean_over_the_orders():
@@ -186,9 +186,9 @@ def test_one_sigmoid_after_the_sum_is_that_of_all_routes_scores():
     after_sum = HighOrderAttention(8, orders=(1, 2), reduction=2, activation="after_sum")
     after_sum.load_state_dict(per_order.state_dict())
     x = maps()
-    scores = per_order.scores(x)
-    torch.testing.assert_close(after_sum(x), (scores[:, 0] + scores[:, 1]).sigmoid() * x)
-    torch.testing.assert_close(per_order(x), (scores[:, 0].sigmoid() + scores[:, 1].sigmoid()) / 2 * x)
+    first, second = per_order.scores(x)
+    torch.testing.assert_close(after_sum(x), (first + second).sigmoid() * x)
+    torch.testing.assert_close(per_order(x), (first.sigmoid() + second.sigmoid()) / 2 * x)
 
 
 @pytest.mark.parametrize("compared", ["attended_features", "attention_maps"])
