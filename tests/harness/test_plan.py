@@ -35,6 +35,7 @@ def test_every_way_to_decide_what_the_paper_leaves_open_is_a_row():
     rows = {tuple(row.overrides.items()) for row in load_grid("open_choices").rows}
     choices = {
         "generator.attention.softmax_axis": config.SOFTMAX_AXES,
+        "generator.block_normalisation": config.BLOCK_NORMALISATIONS,
         "generator.normalisation_when_frozen": config.NORMALISATIONS,
         "generator.output": config.GENERATOR_OUTPUTS,
         "generator.schedule": config.GENERATOR_SCHEDULES,
