@@ -154,6 +154,28 @@ def test_a_gradients_norm_is_that_of_all_parameters_together():
     assert gradient_norm([one, other, unused]) == 5.0
 
 
+@pytest.mark.parametrize("limit", [0.01, 0.1])
+def test_a_long_gradient_is_shortened_over_all_that_the_student_trains(tiny, learners, limit):
+    settings = {"student.gradient_clip_norm": limit, "student.weight_decay": 0.0, "student.learning_rate": 0.5}
+    config, learners = tiny(settings), learners(settings)
+    trained = [p for group in learners.student_optimizer.param_groups for p in group["params"]]
+    before = [p.detach().clone() for p in trained]
+    assert student_step(config, learners)["student.gradient_norm"] > limit  # measured before it is shortened
+    # SGD's first step is the learning rate times the gradient, momentum or not.
+    moved = torch.stack([(p - was).norm() for p, was in zip(trained, before, strict=True)]).norm()
+    assert moved.item() == pytest.approx(0.5 * limit, rel=1e-3)
+
+
+def test_a_short_gradient_is_left_as_it_is(tiny, learners):
+    ends = []
+    for limit in (0.0, 1e6):
+        settings = {"student.gradient_clip_norm": limit}
+        one = learners(settings)
+        student_step(tiny(settings), one)
+        ends.append(snapshot(one.student.network))
+    assert equal(*ends)
+
+
 def test_a_batch_is_described_by_hand():
     # The teacher's probabilities are (3/4, 1/4, 0) and, twice, (0, 0, 1); the student agrees on one image of three.
     tiny = 1e-30
