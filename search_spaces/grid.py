@@ -108,7 +108,8 @@ class GridFile:
                 try:
                     rows += self._generated(entry, below, settings)
                 except OperatorError as error:
-                    line = line_of(self.path, error.key, after=entry.line) if error.key else entry.line
+                    key = error.key
+                    line = line_of(self.path, key, after=entry.line) or line_of(self.path, key) or entry.line
                     raise SpaceError(f"{self.path}{f', line {line}' if line else ''}: {error}") from None
         return _distinct(rows, {**below, **settings}, self.path)
 
@@ -128,6 +129,10 @@ class GridFile:
             else:
                 made = OPERATORS[operator][1](argument, values, names)
             factors.append((operator, made))
+        made = combined(factors)
+        for key in entry.shared:
+            if all(key in row.overrides for row in made):
+                raise OperatorError(f"`set` must have an effect, but every row of its table sets `{key}`.", key="set")
         rows = [
             Row(
                 entry.prefix + row.name,
@@ -136,7 +141,7 @@ class GridFile:
                 row.line or entry.line,
                 row.grid,
             )
-            for row in combined(factors)
+            for row in made
         ]
         return _filtered(rows, entry, values)
 

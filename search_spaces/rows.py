@@ -13,7 +13,7 @@ Values = Mapping[str, Any]
 class OperatorError(ValueError):
     """A table of rows breaks a rule."""
 
-    def __init__(self, message: str, *, key: str | None = None) -> None:
+    def __init__(self, message: str, *, key: str) -> None:
         super().__init__(message)
         self.key = key
         """What the message is about, to find its line."""
