@@ -1,6 +1,9 @@
 """`dfkd grids`, and grids with operators on the way to a plan."""
 
 import json
+import re
+from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -9,6 +12,7 @@ from harness.cli.catalogue import comment
 from harness.plan import expand, make_plan
 from outcome import refused
 from search_spaces import available, load_grid
+from search_spaces.algebra import OPERATORS
 
 
 def request(text, tmp_path, *, settings=None, dataset="cub200", seeds=(0,)):
@@ -90,6 +94,36 @@ class TestExpand:
     def test_a_setting_that_every_row_overrides_is_refused(self, tmp_path):
         with pytest.raises(ConfigError, match="must have an effect"):
             request('[[rows]]\norders = ["1"]', tmp_path, settings={"student_loss.mhad.orders": "2"})
+
+
+class TestDocuments:
+    """What docs/grids.md and the README show can be pasted into a file."""
+
+    ROOT = Path(__file__).parents[2]
+
+    def example(self, name):
+        block = re.search(r"(?:    #.*\n)?    title = .*\n(?:    .*\n|\n)*", (self.ROOT / name).read_text())
+        assert block
+        return dedent(block[0])
+
+    def test_the_examples(self, tmp_path):
+        rows = request(self.example("docs/grids.md"), tmp_path).rows
+        assert list(rows) == ["strong MHAD", "full", "w/o MHAD", "w/o sfcl"]
+        assert len(request(self.example("README.md"), tmp_path).rows) == 11
+
+    def test_every_operator_has_a_line_that_works(self, tmp_path):
+        lines = re.findall(r"^\| `((\w+) = .*?)` \| (.*) \|$", (self.ROOT / "docs/grids.md").read_text(), re.MULTILINE)
+        operators = [(text, what) for text, name, what in lines if name in (*OPERATORS, "union")]
+        assert [text.split()[0] for text, _ in operators] == [*OPERATORS, "union"]
+        parts = '["student_loss.mhad.weight", "student_loss.sfcl.weight"]'
+        other = tmp_path / "other" / "mine.toml"
+        other.parent.mkdir()
+        other.write_text('[[row]]\nname = "r"')
+        for text, what in operators:
+            text = re.sub(r"\[PART.*\]", parts, text).replace("mine.toml", "other/mine.toml")
+            rows = request(f"[[rows]]\n{text}", tmp_path).rows
+            stated = re.search(r"(\d+) rows$", what)
+            assert stated is None or len(rows) == int(stated[1])
 
 
 class TestGrids:

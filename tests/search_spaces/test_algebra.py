@@ -143,7 +143,7 @@ class TestByHand:
 class TestNames:
     def test_of_keys_parts_and_values(self):
         names = f'names = {{ "{BETA}" = "beta", "{GAMMA}" = "gamma" }}'
-        sweep = rows(f'[[rows]]\nproduct = {{ "{BETA}" = [10], "{GAMMA}" = [0, 1.5] }}\n{names}')
+        sweep = rows(f'[[rows]]\nproduct = {{ "{BETA}" = [10.0], "{GAMMA}" = [0, 1.5] }}\n{names}')
         assert [name for name, _ in sweep] == ["beta = 10, gamma = 0", "beta = 10, gamma = 1.5"]
         parts = rows(f'[[rows]]\nadd_one_in = ["{BETA}", "{GAMMA}"]\n{names}')
         assert [name for name, _ in parts] == ["baseline", "+ beta", "+ gamma"]

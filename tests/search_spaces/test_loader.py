@@ -93,3 +93,10 @@ def test_an_unknown_name(load, name, words):
 def test_line_of_finds_quoted_and_bare_keys(tmp_path):
     path = write(tmp_path, '# a = 1\n"b.c" = 2\na = 3\n')
     assert (line_of(path, "b.c"), line_of(path, "a"), line_of(path, "c")) == (2, 3, None)
+
+
+def test_line_of_finds_inline_and_listed_keys_beyond_a_line(tmp_path):
+    path = write(tmp_path, 'set = { "b.c" = 1 }\nparts = ["b.c", "d"]\nset = { b.c = 2, d = 3 }\n')
+    assert [line_of(path, "b.c", after=line) for line in (0, 1, 3)] == [1, 3, None]
+    assert [line_of(path, "d", after=line) for line in (0, 3)] == [3, None]
+    assert line_of(write(tmp_path, 'parts = ["b.c", "d"]\n'), "d") == 1
