@@ -13,7 +13,7 @@ from dfkd.config import RunConfig
 from dfkd.errors import ConfigError
 from dfkd.overrides import canonical, changed, check_key, flatten, parse_scalar, with_overrides
 from harness.records import Plan, PlannedCell
-from search_spaces import Grid, Recipe
+from search_spaces import Grid, GridFile, Recipe
 
 DEFAULT_BUDGET = "paper"
 """Of data sets that name no other."""
@@ -48,14 +48,14 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def _apply(config: RunConfig, overrides: Mapping[str, Any], *, path: Path) -> RunConfig:
-    """Return the overridden configuration; a ConfigError names the file and the line."""
+def _apply(config: RunConfig, overrides: Mapping[str, Any], *, path: Path, after: int = 0) -> RunConfig:
+    """Return the overridden configuration; a ConfigError names the file and the line, beyond ``after``."""
     try:
         return with_overrides(config, overrides)
     except ConfigError as error:
         wrong = next((key for key in overrides if f"`{key}`" in str(error)), None)
-        line = search_spaces.line_of(path, wrong) if wrong else None
-        raise ConfigError(f"{path}{f', line {line}' if line else ''}: {error}") from None
+        at = search_spaces.place(path, wrong, after) if wrong else str(path)
+        raise ConfigError(f"{at}: {error}") from None
 
 
 def _check_dataset(dataset: str, settings: Mapping[str, Any]) -> None:
@@ -99,13 +99,13 @@ def chosen_recipe(config: RunConfig) -> Recipe | None:
     )
 
 
-def _refuse_shared_keys(overrides: Mapping[str, Any], path: Path, whose: str) -> None:
+def _refuse_shared_keys(overrides: Mapping[str, Any], path: Path, whose: str, *, after: int = 0) -> None:
     """Raise ConfigError if a file sets what teacher, cells and tables must agree on."""
     for key in overrides:
         if key == "seed" or key.startswith(("data.", "teacher.")):
             raise ConfigError(
-                f"{path}, line {search_spaces.line_of(path, key)}: {whose} must share teacher, data and seeds, but "
-                f"`{key}` is set. Give it with `--set` or `--seeds`."
+                f"{search_spaces.place(path, key, after)}: {whose} must share teacher, data and seeds, but `{key}` is "
+                "set. Give it with `--set` or `--seeds`."
             )
 
 
@@ -129,7 +129,7 @@ class Request:
 
 
 def expand(
-    loaded: Grid, *, dataset: str, budget: str | None, seeds: tuple[int, ...], settings: Mapping[str, Any]
+    loaded: GridFile, *, dataset: str, budget: str | None, seeds: tuple[int, ...], settings: Mapping[str, Any]
 ) -> Request:
     """Return the grid expanded over its rows: a row's own overrides win over ``settings``, and those over the rest.
 
@@ -137,26 +137,33 @@ def expand(
 
     Raises:
         ConfigError: an unknown key, a value of another type, a broken rule, or a setting that every row overrides.
-        SpaceError: an unknown budget, or a malformed file.
+        SpaceError: an unknown budget, a malformed file, or an operator that breaks a rule.
     """
     for key in settings:
         check_key(key)
-        if all(key in row.overrides for row in loaded.rows):
-            raise ConfigError(
-                f"`--set {key}` must have an effect, but every row of {loaded.path} sets it. Edit a copy of the file."
-            )
     if "seed" in settings:
         raise ConfigError(
             f"The seeds of a grid must be given with `--seeds`, but `--set seed={settings['seed']}` was given."
         )
     _check_dataset(dataset, settings)
-    for overrides in (loaded.base, *(row.overrides for row in loaded.rows)):
-        _refuse_shared_keys(overrides, loaded.path, "the rows of a grid")
     budget = budget or search_spaces.load_dataset(dataset).budget or DEFAULT_BUDGET
-    base = _apply(_presets(dataset, budget=budget, settings=settings), loaded.base, path=loaded.path)
-    base = with_overrides(base, settings)
-    rows = {row.name: _apply(base, row.overrides, path=loaded.path) for row in loaded.rows}
-    return Request(loaded, dataset, Path(budget).stem, seeds, dict(settings), base, rows)
+    presets = _presets(dataset, budget=budget, settings=settings)
+    for file in loaded.files:
+        _refuse_shared_keys(file.base, file.path, "the rows of a grid")
+        _apply(presets, file.base, path=file.path)
+    grid = loaded.expanded(flatten(presets), settings)
+    for key in settings:
+        if all(key in row.overrides for row in grid.rows):
+            raise ConfigError(
+                f"`--set {key}` must have an effect, but every row of {grid.path} sets it. Edit a copy of the file."
+            )
+    base = with_overrides(_apply(presets, grid.base, path=grid.path), settings)
+    rows = {}
+    for row in grid.rows:
+        path = row.path or grid.path
+        _refuse_shared_keys(row.overrides, path, "the rows of a grid", after=row.line)
+        rows[row.name] = _apply(base, row.overrides, path=path, after=row.line)
+    return Request(grid, dataset, Path(budget).stem, seeds, dict(settings), base, rows)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Reading grids and presets. What a key means is not known here: the harness checks keys and values."""
+"""Reading TOML files and presets. What a key means is not known here: the harness checks keys and values."""
 
 import re
 import tomllib
@@ -32,54 +32,34 @@ class Preset:
     """For a data set: the budget that is used where none is asked for."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """A row of a grid."""
-
-    name: str
-    """As a table prints it."""
-    overrides: Mapping[str, Any]
-    """How it differs from the grid's base: dotted key to scalar."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The rows of a table."""
-
-    name: str
-    """Of the file, without its suffix."""
-    path: Path
-    """Where it was read."""
-    title: str
-    """What the table shows."""
-    reference: str
-    """Name of the row that differences are taken from."""
-    base: Mapping[str, Any]
-    """Overrides that every row shares."""
-    rows: tuple[Row, ...]
-    """In the table's order."""
-
-
 def available(kind: str) -> list[str]:
     """Return the names of the built-in ``grids``, ``budgets`` or ``datasets``."""
     return sorted(path.stem for path in (FOLDER / kind).glob("*.toml"))
 
 
-def line_of(path: Path, key: str) -> int | None:
-    """Return the number of the first line of ``path`` that sets ``key``, for an error message."""
-    pattern = re.compile(rf"""^\s*["']?{re.escape(key)}["']?\s*=""")
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        if pattern.match(line):
-            return number
+def line_of(path: Path, key: str, *, after: int = 0) -> int | None:
+    """Return the number of the first line of ``path`` beyond ``after`` that sets or names ``key``, for a message."""
+    sets = re.compile(rf"""^[^#]*?(?<![\w.-])["']?{re.escape(key)}["']?\s*=""")
+    names = re.compile(rf"""^[^#]*?["']{re.escape(key)}["']""")
+    lines = path.read_text().splitlines()
+    for pattern in (sets, names):
+        for number, line in enumerate(lines[after:], after + 1):
+            if pattern.match(line):
+                return number
     return None
 
 
-def _find(kind: str, name: str) -> Path:
-    """Return the file of a built-in name, or of a path (it ends in .toml or holds a separator)."""
+def find(kind: str, name: str, *, folder: Path | None = None) -> Path:
+    """Return the file of a built-in name, or of a path (it ends in .toml or holds a separator) from ``folder``.
+
+    Raises:
+        SpaceError: there is no such file.
+    """
     if name.endswith(".toml") or "/" in name or "\\" in name:
-        if not Path(name).is_file():
-            raise SpaceError(f"A path to a TOML file must exist, but there is no file {name}.")
-        return Path(name)
+        path = folder / name if folder else Path(name)
+        if not path.is_file():
+            raise SpaceError(f"A path to a TOML file must exist, but there is no file {path}.")
+        return path
     names = available(kind)
     if name not in names:
         close = get_close_matches(name, names, n=1, cutoff=0.4)
@@ -101,36 +81,53 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise SpaceError(f"{path} must be readable text, but: {error}.") from None
 
 
-def check_keys(path: Path, table: Mapping[str, Any], known: Mapping[str, type], where: str) -> None:
-    """Raise SpaceError, with the line, unless every key of ``table`` is known and its value of the known type."""
+TOML_TYPES = {dict: "table", list: "list", str: "string", int: "whole number"}
+"""What Python's types are called in a TOML file."""
+
+
+def check_keys(path: Path, table: Mapping[str, Any], known: Mapping[str, type], where: str, *, after: int = 0) -> None:
+    """Raise SpaceError unless every key of ``table`` is known and its value of the known type.
+
+    The message names the first line beyond ``after`` that has the key.
+    """
     for key, value in table.items():
         if key not in known:
             close = get_close_matches(key, known, n=1)
             hint = f"Did you mean `{close[0]}`? " if close else ""
-            line = line_of(path, key)
-            place = f"{path}, line {line}" if line else f"{path}"
-            raise SpaceError(f"{place}: {where} has no key `{key}`. {hint}Known: {', '.join(known)}.")
+            raise SpaceError(f"{place(path, key, after)}: {where} has no key `{key}`. {hint}Known: {', '.join(known)}.")
         if not isinstance(value, known[key]):
-            raise SpaceError(f"{path}: `{key}` of {where} must be a {known[key].__name__}, but it is {value!r}.")
+            kind = TOML_TYPES[known[key]]
+            raise SpaceError(f"{place(path, key, after)}: `{key}` of {where} must be a {kind}, but it is {value!r}.")
+
+
+def place(path: Path, key: str, after: int = 0) -> str:
+    """Return ``path`` with the line beyond ``after`` that has ``key``, if there is one, for the start of a message."""
+    line = line_of(path, key, after=after)
+    return f"{path}, line {line}" if line else str(path)
+
+
+def dotted(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the leaves of nested tables by dotted key: ``"a.b" = 1`` and ``a = {b = 1}`` mean the same."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= {f"{key}.{k}": v for k, v in dotted(value).items()} if isinstance(value, dict) else {key: value}
+    return flat
 
 
 def flat_overrides(path: Path, table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return dotted keys; nested tables and quoted dotted keys mean the same."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, dict):
-            flat |= {f"{key}.{k}": v for k, v in flat_overrides(path, value, where).items()}
-        elif isinstance(value, SCALARS):
-            flat[key] = value
-        else:
+    """Return dotted keys with scalars; raise SpaceError, with the line, for a value that is none."""
+    flat = dotted(table)
+    for key, value in flat.items():
+        if not isinstance(value, SCALARS):
             raise SpaceError(
-                f"{path}: a value in {where} must be a number, a string or a boolean, but `{key}` is {value!r}."
+                f"{place(path, key)}: a value in {where} must be a number, a string or a boolean, but `{key}` is "
+                f"{value!r}."
             )
     return flat
 
 
 def _load_preset(kind: str, name: str) -> Preset:
-    path = _find(kind, name)
+    path = find(kind, name)
     table = read_toml(path)
     known = {"title": str, "set": dict} | ({"budget": str} if kind == "datasets" else {})
     check_keys(path, table, known, f"a file of {kind}")
@@ -148,38 +145,3 @@ def load_dataset(name: str) -> Preset:
     if name not in available("datasets"):
         return Preset(name, FOLDER / "datasets", name, {})
     return _load_preset("datasets", name)
-
-
-def load_grid(name: str) -> Grid:
-    """Return a grid by built-in name or path.
-
-    Raises:
-        SpaceError: there is none, or it is malformed; the message names the file and, where it can, the line.
-    """
-    path = _find("grids", name)
-    table = read_toml(path)
-    check_keys(path, table, {"title": str, "reference": str, "base": dict, "row": list}, "a grid")
-    rows = []
-    for i, row in enumerate(table.get("row", []), 1):
-        if not isinstance(row, dict):
-            raise SpaceError(f"{path}: each row must be a table `[[row]]`, but row {i} is {row!r}.")
-        check_keys(path, row, {"name": str, "set": dict}, f"row {i}")
-        if "name" not in row:
-            raise SpaceError(f"{path}: each row must have a `name`, but row {i} has none.")
-        rows.append(Row(row["name"], flat_overrides(path, row.get("set", {}), f"row {row['name']!r}")))
-    names = [row.name for row in rows]
-    if not names:
-        raise SpaceError(f"{path}: a grid must have at least one `[[row]]`, but it has none.")
-    if len(set(names)) < len(names):
-        twice = next(n for n in names if names.count(n) > 1)
-        raise SpaceError(f"{path}: row names must differ, but {twice!r} stands more than once.")
-    reference = table.get("reference", names[0])
-    if reference not in names:
-        close = get_close_matches(reference, names, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
-        raise SpaceError(
-            f"{path}, line {line_of(path, 'reference')}: `reference` must name a row, but it is {reference!r}. "
-            f"{hint}Rows: {', '.join(map(repr, names))}."
-        )
-    base = flat_overrides(path, table.get("base", {}), "[base]")
-    return Grid(path.stem, path, table.get("title", path.stem), reference, base, tuple(rows))

@@ -23,9 +23,9 @@ from harness.cli.options import (
 )
 from harness.plan import expand, parse_settings
 from harness.store import open_store
-from search_spaces import Grid, Row
+from search_spaces import GridFile, Row
 
-ONE_RUN = Grid("distill", Path("the command line"), "One run", "run", {}, (Row("run", {}),))
+ONE_RUN = GridFile("distill", Path("the command line"), "One run", "run", {}, (Row("run", {}),))
 
 
 @guarded

@@ -2,7 +2,7 @@
 
 import typer
 
-from harness.cli import data, distill, export, grids, models, report, teacher
+from harness.cli import catalogue, data, distill, export, grids, models, report, teacher
 
 app = typer.Typer(
     name="dfkd",
@@ -20,6 +20,7 @@ app.command(name="status")(grids.status)
 app.command(name="report")(report.report)
 app.command(name="export")(export.export)
 app.command(name="models")(models.models)
+app.add_typer(catalogue.app, name="grids")
 app.add_typer(data.app, name="data")
 
 

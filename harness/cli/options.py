@@ -16,7 +16,7 @@ from search_spaces import SpaceError, load_grid
 P = ParamSpec("P")
 
 GridArgument = Annotated[
-    str, typer.Argument(metavar="GRID", help="A built-in grid (table3, table4, table5) or a TOML file.")
+    str, typer.Argument(metavar="GRID", help="A built-in grid (`dfkd grids` lists them) or a TOML file.")
 ]
 DatasetOption = Annotated[
     str, typer.Option("--dataset", help="Name of the data set: digits, cub200, ... (docs/data.md).")

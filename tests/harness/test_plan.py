@@ -32,7 +32,7 @@ def test_the_full_method_is_one_cell_in_all_three_tables():
 
 
 def test_every_way_to_decide_what_the_paper_leaves_open_is_a_row():
-    rows = {tuple(row.overrides.items()) for row in load_grid("open_choices").rows}
+    rows = {tuple(row.overrides.items()) for row in load_grid("open_choices").entries}
     choices = {
         "generator.attention.softmax_axis": config.SOFTMAX_AXES,
         "generator.block_normalisation": config.BLOCK_NORMALISATIONS,
@@ -47,7 +47,7 @@ def test_every_way_to_decide_what_the_paper_leaves_open_is_a_row():
         "student_loss.mhad.compared": config.ATTENTION_TARGETS,
     }
     default = flatten(RunConfig())
-    rows |= {tuple(row.overrides.items()) for row in load_grid("teacher_attention").rows}  # needs its own teacher
+    rows |= {tuple(row.overrides.items()) for row in load_grid("teacher_attention").entries}  # needs its own teacher
     wanted = {((key, value),) for key, values in choices.items() for value in values if value != default[key]}
     assert not wanted - rows
     request = expand(load_grid("open_choices"), dataset="cub200", budget="smoke", seeds=(0,), settings={})
