@@ -74,7 +74,7 @@ def line_of(path: Path, key: str) -> int | None:
     return None
 
 
-def _find(kind: str, name: str) -> Path:
+def find_file(kind: str, name: str) -> Path:
     """Return the file of a built-in name, or of a path (it ends in .toml or holds a separator)."""
     if name.endswith(".toml") or "/" in name or "\\" in name:
         if not Path(name).is_file():
@@ -130,7 +130,7 @@ def flat_overrides(path: Path, table: Mapping[str, Any], where: str) -> dict[str
 
 
 def _load_preset(kind: str, name: str) -> Preset:
-    path = _find(kind, name)
+    path = find_file(kind, name)
     table = read_toml(path)
     known = {"title": str, "set": dict} | ({"budget": str} if kind == "datasets" else {})
     check_keys(path, table, known, f"a file of {kind}")
@@ -156,7 +156,7 @@ def load_grid(name: str) -> Grid:
     Raises:
         SpaceError: there is none, or it is malformed; the message names the file and, where it can, the line.
     """
-    path = _find("grids", name)
+    path = find_file("grids", name)
     table = read_toml(path)
     check_keys(path, table, {"title": str, "reference": str, "base": dict, "row": list}, "a grid")
     rows = []
