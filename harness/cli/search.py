@@ -145,11 +145,11 @@ def search(
 
 def _conclude(asked: "PreparedSearch", study: "Study", *, folder: Path, console: Console) -> int:
     """Print what came out; return the exit status."""
-    from harness.search.run import best_trials, count_trials
+    from harness.search.conclude import best_trials, count_trials, write_best_grid
     from harness.search.view import show_point, show_values
 
     console.print(f"{count_trials(study)}, in {folder}", markup=False)
-    best = best_trials(study)
+    best = best_trials(study.trials)
     if not best:
         errors.print("No trial has a value, so there is no best one. `dfkd status` lists the errors.", markup=False)
         return 1
@@ -161,4 +161,10 @@ def _conclude(asked: "PreparedSearch", study: "Study", *, folder: Path, console:
         console.print(f"Best: {show_values(trial.values, asked.objectives)}  {origin}, cell {trial.user_attrs['cell']}")
         sets = " ".join(f"--set {shlex.quote(f'{key}={value}')}" for key, value in trial.params.items())
         console.print(f"  as a grid's or a run's settings: {sets}", markup=False)
+    write_best_grid(folder / "best.toml", asked.points.space, study.trials)
+    console.print(
+        "On other seeds, which tell how much of the gain is left: dfkd ablate, then dfkd report, of the grid\n"
+        f"  {folder / 'best.toml'}",
+        markup=False,
+    )
     return 0

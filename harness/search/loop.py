@@ -58,7 +58,7 @@ class Search:
 
     def take_over(self, known: Sequence[Known]) -> None:
         """Add the cells that others have finished, each once, as trials that cost nothing."""
-        there = {trial.user_attrs["cell"] for trial in self.study.trials}
+        there = {trial.user_attrs.get("cell") for trial in self.study.trials}
         for one in known:
             if one.same_seed and one.cell_id not in there:
                 self.study.add(one.point, values=one.values, notes={"cell": one.cell_id, "origin": "warm start"})

@@ -2,12 +2,11 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import TrialState
 from rich.console import Console
 
 from dfkd import NUMERICS
@@ -22,7 +21,7 @@ from harness.search.known import known_cells, seed_noise
 from harness.search.loop import Limits, Search
 from harness.search.objectives import OBJECTIVES, Objective
 from harness.search.points import Points, grid_of
-from harness.search.study import UNFINISHED, Study, open_study
+from harness.search.study import Study, open_study
 from harness.search.view import SearchView
 from harness.store import Store
 from harness.watch import Watch
@@ -177,26 +176,3 @@ def run_search(
 def deadline(hours: float | None) -> float:
     """Return the moment, of ``time.monotonic()``, that is so many hours away; infinity without any."""
     return math.inf if hours is None else time.monotonic() + 3600 * hours
-
-
-def count_trials(study: Study) -> str:
-    """Return how many trials there are, and where their values came from, in one sentence."""
-    own = study.own
-    answered = [trial for trial in own if trial.values and trial.user_attrs.get("answered")]
-    failed = [trial for trial in own if trial.state == TrialState.FAIL]
-    under_way = [trial for trial in own if trial.state == UNFINISHED]
-    run = len(own) - len(answered) - len(failed) - len(under_way)
-    counted = f"{len(own)} trials: {run} run, {len(answered)} answered from the store, {len(failed)} failed"
-    waiting = f", {len(under_way)} under way" if under_way else ""
-    return f"{counted}{waiting}; besides {len(study.trials) - len(own)} warm-started from finished cells"
-
-
-def best_trials(study: Study) -> Sequence[Any]:
-    """Return the complete trials that no other one is better than in every objective, the best first."""
-    complete = [trial for trial in study.trials if trial.values]
-    front = [t for t in complete if not any(_dominates(other.values, t.values) for other in complete)]
-    return sorted(front, key=lambda trial: [-value for value in trial.values])
-
-
-def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
-    return list(one) != list(other) and all(a >= b for a, b in zip(one, other, strict=True))

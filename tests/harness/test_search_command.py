@@ -12,15 +12,15 @@ from small import sets
 HELD_OUT = "data.validation_fraction=0.2"
 SPACE = """
 [parameters]
-"student_loss.mhad.weight" = { low = 0.0, high = 100.0, step = 50.0 }
+"student_loss.mhad.weight" = { low = 0.0, high = 100.0, step = 20.0 }
 "student_loss.mhad.orders" = { choices = ["1", "1+2+3"], when = { "student_loss.mhad.weight" = "> 0" } }
 """
 
 
 @pytest.fixture
 def space(tmp_path):
-    """Write a space of five points, of which one is digits' own settings."""
-    path = tmp_path / "five.toml"
+    """Write a space of eleven points, of which one is digits' own settings."""
+    path = tmp_path / "eleven.toml"
     path.write_text(SPACE)
     return path
 
@@ -61,20 +61,25 @@ def test_a_search_from_a_grid_to_the_best_settings(run, search, store, space):
             read_json(store / "cells" / cell / "result.json")["validation_last"]
             == (read_log(store / "cells" / cell)[-1]["validation_accuracy"])
         )
-    status, output, _ = search(space, "--trials", "3")
+    status, output, _ = search(space, "--trials", "4")
     assert status == 0, output
     # table5 has run orders 1 and 1+2+3 at digits' own weight of 100, at the search's seed 0
     assert "besides 2 warm-started" in output
-    assert "3 trials: " in output
+    assert "4 trials: " in output
     best = output[output.index("Best: ") :].splitlines()
     assert "--set student_loss.mhad.weight=" in best[1]
     ran = {path.name for path in (store / "cells").iterdir()} - cells
-    assert 0 < len(ran) <= 3
-    status, output, _ = search(space, "--trials", "6", "--patience", "3")
+    assert 0 < len(ran) <= 4, output
+    status, output, _ = search(space, "--trials", "7", "--patience", "3")
     assert status == 0, output
-    assert "[6/6]" in output or "Stopped early: the last 3 trials" in output
+    assert "[7/7]" in output or "Stopped early: the last 3 trials" in output
     content = json.loads(run("status", "--store", str(store), "--json")[1])
-    assert [plan["grid"] for plan in content["plans"]] == ["search-five", "table5"]
+    assert [plan["grid"] for plan in content["plans"]] == ["search-eleven", "table5"]
+    grid = str(next((store / "studies").glob("eleven-*/best.toml")))
+    plan = json.loads(run("plan", grid, *options, "--seeds", "0,5", "--json")[1])
+    # what stands for seed 0 is done; it is the settings as they are and the best ones
+    assert plan["rows"][:2] == ["as it is", "best 1"]
+    assert [cell["status"] for cell in plan["planned"][:4]] == ["done", "todo"] * 2
     settings = best[1].partition(": ")[2].split()
     assert run("plan", "table4", *options, *settings, "--json")[0] == 0
 
