@@ -29,8 +29,9 @@ Record = dict[str, float]
 their configuration (``generator_loss.batch_norm``); a term of weight 0 has no entry. ``synthetic.*`` describes the
 images that the student learnt from: the teacher's ``confidence`` and ``entropy`` (nats), the ``agreement`` of both
 networks, and the ``class_coverage`` (share of the classes that the teacher saw) and ``class_entropy`` (nats) of the
-whole epoch. ``test_accuracy`` is a fraction; ``time`` is the Unix time of the epoch's end, and ``images_per_second``
-counts the images of its steps."""
+whole epoch. ``test_accuracy`` is a fraction, and so is ``validation_accuracy``, which is there if images were kept
+aside to choose settings on; ``time`` is the Unix time of the epoch's end, and ``images_per_second`` counts the images
+of its steps."""
 
 TIMINGS = (
     "images_per_second",
@@ -52,6 +53,7 @@ def distill(
     device: torch.device,
     state_path: Path | None = None,
     train: ImageSet | None = None,
+    validation: ImageSet | None = None,
 ) -> Iterator[Record]:
     """Train a student, without real images unless ``config.method`` is one of ``REAL_METHODS``; yield its records.
 
@@ -59,8 +61,8 @@ def distill(
 
     With a ``state_path`` the full state is written there before an epoch's record is yielded, and a later call with the
     same path goes on from it: it yields the records of the epochs already done, then trains the rest, to the same bits
-    on a CPU with the same number of threads as if it had never stopped. ``test`` is only measured on. ``train`` is
-    taken where the method learns from real images, and nowhere else.
+    on a CPU with the same number of threads as if it had never stopped. ``test`` and ``validation`` are only measured
+    on, and move no other number. ``train`` is taken where the method learns from real images, and nowhere else.
 
     Raises:
         TrainingDivergedError: a loss became NaN or infinite.
@@ -73,9 +75,13 @@ def distill(
         history = load_state(state_path, config=config, teacher=teacher, learners=learners)
         yield from (dict(record) for record in history)
     test = test.to(device)
+    validation = validation.to(device) if validation is not None else None
     for epoch in range(len(history) + 1, config.schedule.epochs + 1):
         record = _train_epoch(config, learners, epoch)
         record["test_accuracy"] = accuracy(learners.student.network, test, learners.spec, config.compute)
+        if validation is not None:
+            seen = accuracy(learners.student.network, validation, learners.spec, config.compute)
+            record["validation_accuracy"] = seen
         history.append(record)
         if state_path is not None:
             save_state(state_path, config=config, teacher=teacher, learners=learners, history=history)
@@ -161,10 +167,12 @@ def _require_finite(means: Record, epoch: int) -> None:
 def run_summary(history: list[dict[str, Any]], *, final_epochs: int = 10) -> dict[str, float | int]:
     """Return a finished run's headline numbers, fractions all: ``last`` epoch, ``best_on_test`` (an oracle: the test
     split chose it) with its epoch, and ``final_mean`` and ``final_sd`` (n - 1) over the last ``final_epochs`` epochs.
+    ``validation_last`` is the validation accuracy after the last epoch, if it was measured.
     """
     values = [record["test_accuracy"] for record in history]
     final = torch.tensor(values[-final_epochs:], dtype=torch.float64)
     best = max(range(len(values)), key=values.__getitem__)
+    validation = history[-1].get("validation_accuracy")
     return {
         "last": values[-1],
         "best_on_test": values[best],
@@ -172,4 +180,5 @@ def run_summary(history: list[dict[str, Any]], *, final_epochs: int = 10) -> dic
         "final_mean": final.mean().item(),
         "final_sd": final.std().item() if len(final) > 1 else 0.0,
         "final_epochs": len(final),
+        **({"validation_last": validation} if validation is not None else {}),
     }

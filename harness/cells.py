@@ -16,7 +16,7 @@ from dfkd.loop import Record, distill, run_summary
 from dfkd.overrides import with_overrides
 from dfkd.state import read_state, sample_grid
 from harness.environment import environment
-from harness.inputs import Where, real_images, worker_inputs
+from harness.inputs import Where, real_images, validation_images, worker_inputs
 from harness.plan import Cell
 from harness.records import read_log, write_json
 from harness.store import RunLog, Store, cell_config
@@ -72,8 +72,8 @@ def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], 
     log = RunLog(folder)
     state = folder / "state.pt"
     pictured = picture_epochs(config.schedule.epochs)
-    train = real_images(config, where)
-    for record in distill(config, teacher=teacher, test=test, device=device, state_path=state, train=train):
+    shown = {"train": real_images(config, where), "validation": validation_images(config, where)}
+    for record in distill(config, teacher=teacher, test=test, device=device, state_path=state, **shown):
         log.append(record)
         report(record)
         if record["epoch"] in pictured:

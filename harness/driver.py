@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 
 from dfkd.data import ImageSet, dataset_spec
-from dfkd.evaluation import load_test_images, load_training_images
+from dfkd.evaluation import load_test_images, load_training_images, load_validation_images
 from dfkd.models import build_classifier
 from dfkd.models.auxiliary import build_auxiliary
 from dfkd.teacher import Teacher, load_teacher
@@ -47,6 +47,8 @@ def prepare(
     """
     images = store.cache if cache else None
     test = load_test_images(request.base.data, root=data_root, cache=images)
+    if request.base.data.validation_fraction > 0:
+        load_validation_images(request.base.data, root=data_root, cache=images)
     path = teacher or store.teacher(teacher_name(request.base))
     command = teacher_command(request.base, request.settings, store=store.root, data_root=data_root)
     loaded = None
@@ -143,7 +145,7 @@ def run_plan(
     where = Where(store.root, data_root, prepared.teacher_path.resolve(), device, max(1, int(cpus_per_trial)))
     epochs = {cell_id: cell.config.schedule.epochs for cell_id, cell in prepared.cells.items()}
     view = ProgressView(plan, todo, epochs=epochs, store=store, console=console, each_epoch=each_epoch)
-    watch = Watch(plan, view=view, open_mirror=lambda: Mirror(tracking_uri or default_uri(store), store))
+    watch = Watch(lambda: plan, view=view, open_mirror=lambda: Mirror(tracking_uri or default_uri(store), store))
     with watch:
         if todo:
             EXECUTORS[executor](todo, where, cpus_per_trial, gpus_per_trial)

@@ -12,7 +12,7 @@ import torch
 from dfkd.config import DataConfig, RunConfig
 from dfkd.data import ImageSet
 from dfkd.errors import ConfigError
-from dfkd.evaluation import load_test_images, load_training_images
+from dfkd.evaluation import load_test_images, load_training_images, load_validation_images
 from dfkd.overrides import changed
 from dfkd.teacher import Teacher, load_teacher
 from harness.plan import digest
@@ -101,6 +101,18 @@ def real_images(config: RunConfig, where: Where) -> ImageSet | None:
     if not config.learns_from_real_images:
         return None
     return _cached_training_images(config.data, where.data_root, Store(where.store).cache, where.device)
+
+
+@lru_cache(maxsize=4)
+def _cached_validation_images(config: DataConfig, root: Path | None, cache: Path, device: str) -> ImageSet:
+    return load_validation_images(config, root=root, cache=cache).to(torch.device(device))
+
+
+def validation_images(config: RunConfig, where: Where) -> ImageSet | None:
+    """Return the training images kept aside, on the device; None if ``data.validation_fraction`` keeps none."""
+    if config.data.validation_fraction == 0:
+        return None
+    return _cached_validation_images(config.data, where.data_root, Store(where.store).cache, where.device)
 
 
 def worker_inputs(config: RunConfig, where: Where) -> tuple[Teacher, ImageSet]:

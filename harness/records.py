@@ -73,7 +73,8 @@ class CellRecord:
     """``done``, ``failed`` or ``todo``."""
     result: Mapping[str, Any] | None
     """If done: ``last``, ``best_on_test``, ``best_epoch``, ``final_mean``, ``final_sd``, ``final_epochs`` (fractions),
-    ``seconds``, ``images_per_second``, ``environment``, ``finished`` (Unix time)."""
+    ``validation_last`` (a fraction, where images were kept aside), ``seconds``, ``images_per_second``, ``environment``,
+    ``finished`` (Unix time)."""
     failure: Mapping[str, Any] | None
     """If failed: ``error`` (one line) and ``traceback``."""
     epochs_done: int

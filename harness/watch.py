@@ -3,23 +3,35 @@
 import threading
 from collections.abc import Callable
 from types import TracebackType
+from typing import Protocol
 
 from harness.mirror import Mirror
-from harness.progress import ProgressView
 from harness.records import Plan
 
 PERIOD = 1.0
 """Seconds between two looks at the store."""
 
 
+class View(Protocol):
+    """What shows progress."""
+
+    def update(self) -> None:
+        """Read the store and show what is new."""
+        ...
+
+    def close(self) -> None:
+        """Leave the screen as it is to stay."""
+        ...
+
+
 class Watch:
-    """A context in which a plan's cells are watched by a thread of their own.
+    """A context in which the cells of a plan, which may grow, are watched by a thread of their own.
 
     MLflow is written by this thread alone. If it cannot be reached, ``mirror_error`` says why and the cells run on: the
     store has everything.
     """
 
-    def __init__(self, plan: Plan, *, view: ProgressView, open_mirror: Callable[[], Mirror]) -> None:
+    def __init__(self, plan: Callable[[], Plan], *, view: View, open_mirror: Callable[[], Mirror]) -> None:
         self.mirror_error: str | None = None
         self._plan, self._view, self._open_mirror = plan, view, open_mirror
         self._mirror: Mirror | None = None
@@ -48,7 +60,8 @@ class Watch:
         if self.mirror_error is None:
             try:
                 self._mirror = self._mirror or self._open_mirror()
-                self._mirror.sync(self._plan.ids, self._plan)
+                plan = self._plan()
+                self._mirror.sync(plan.ids, plan)
             except Exception as error:  # a backend may raise anything, and no run may be lost to it
                 self.mirror_error = (
                     f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"

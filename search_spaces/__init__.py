@@ -1,5 +1,9 @@
-"""Grids, budgets, data set settings and teachers' recipes as TOML files, and their loaders."""
+"""Grids, search spaces, budgets, data set settings and teachers' recipes as TOML files, and their loaders."""
 
+from search_spaces.domains import Choices as Choices
+from search_spaces.domains import Condition as Condition
+from search_spaces.domains import Parameter as Parameter
+from search_spaces.domains import Range as Range
 from search_spaces.grid import Grid as Grid
 from search_spaces.grid import GridFile as GridFile
 from search_spaces.loader import Preset as Preset
@@ -15,3 +19,5 @@ from search_spaces.recipes import Recipe as Recipe
 from search_spaces.recipes import load_recipes as load_recipes
 from search_spaces.recipes import teacher_recipe as teacher_recipe
 from search_spaces.rows import Row as Row
+from search_spaces.space import Space as Space
+from search_spaces.space import load_space as load_space

@@ -2,7 +2,7 @@
 
 import typer
 
-from harness.cli import catalogue, data, distill, export, grids, models, report, teacher
+from harness.cli import catalogue, data, distill, export, grids, models, report, search, spaces, teacher
 
 app = typer.Typer(
     name="dfkd",
@@ -16,12 +16,14 @@ app.command(name="teacher")(teacher.teacher)
 app.command(name="distill")(distill.distill)
 app.command(name="plan")(grids.plan)
 app.command(name="ablate")(grids.ablate)
+app.command(name="search")(search.search)
 app.command(name="status")(grids.status)
 app.command(name="report")(report.report)
 app.command(name="export")(export.export)
 app.command(name="models")(models.models)
 app.add_typer(catalogue.app, name="grids")
 app.add_typer(data.app, name="data")
+app.add_typer(spaces.app, name="spaces")
 
 
 def main() -> None:

@@ -2,9 +2,17 @@
 
 from collections.abc import Callable, Sequence
 
-from harness.executors.local import run_local
-from harness.executors.tune import run_ray
+from harness.executors.feed import Feed
+from harness.executors.local import run_local, stream_local
+from harness.executors.tune import run_ray, stream_ray
 from harness.inputs import Where
 
 EXECUTORS: dict[str, Callable[[Sequence[str], Where, float, float], None]] = {"local": run_local, "ray": run_ray}
 """Name to ``run(ids, where, cpus per trial, gpus per trial)``. A cell that fails is recorded, and the rest go on."""
+
+STREAMS: dict[str, Callable[[Feed, Where, float, float, int | None], None]] = {
+    "local": stream_local,
+    "ray": stream_ray,
+}
+"""Name to ``run(feed, where, cpus per trial, gpus per trial, workers)``, likewise. A slot that becomes free asks for
+the next cell; without a number of ``workers`` there are as many slots as the resources allow."""

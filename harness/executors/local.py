@@ -3,13 +3,25 @@
 from collections.abc import Sequence
 
 from harness.cells import run_cell
+from harness.executors.feed import Feed
 from harness.inputs import Where
 
 
 def run_local(ids: Sequence[str], where: Where, cpus_per_trial: float, gpus_per_trial: float) -> None:
     """Run the cells in order. Resources are not divided: there is one cell at a time."""
     for cell_id in ids:
-        try:
-            run_cell(cell_id, where)
-        except Exception:  # run_cell has recorded it, and the other cells do not depend on it
-            continue
+        _run(cell_id, where)
+
+
+def stream_local(feed: Feed, where: Where, cpus_per_trial: float, gpus_per_trial: float, workers: int | None) -> None:
+    """Run the feed's cells one after the other, whatever the resources and the number of workers."""
+    while (cell_id := feed.next_cell()) is not None:
+        _run(cell_id, where)
+        feed.done(cell_id)
+
+
+def _run(cell_id: str, where: Where) -> None:
+    try:
+        run_cell(cell_id, where)
+    except Exception:  # run_cell has recorded it, and the other cells do not depend on it
+        return

@@ -6,10 +6,12 @@ Ray's own experiment state is thrown away. The store is what a later invocation 
 import logging
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from harness.cells import record_failure, run_cell
+from harness.executors.feed import Feed
 from harness.inputs import Where
 from harness.store import CellBusyError, Store
 
@@ -26,11 +28,9 @@ ENVIRONMENT = {
 }
 
 
-def run_ray(ids: Sequence[str], where: Where, cpus_per_trial: float, gpus_per_trial: float) -> None:
-    """Run the cells as trials of one Tuner, first in first out, as many at a time as the resources allow.
-
-    Uses the Ray instance that this process has, or starts one and stops it afterwards.
-    """
+@contextmanager
+def _ray_instance() -> Iterator[None]:
+    """Use the Ray instance that this process has, or start one and stop it afterwards."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
@@ -39,21 +39,69 @@ def run_ray(ids: Sequence[str], where: Where, cpus_per_trial: float, gpus_per_tr
     if started:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
-        _fit(ids, where, cpus_per_trial, gpus_per_trial)
+        yield
     finally:
         if started:
             ray.shutdown()
 
 
+def run_ray(ids: Sequence[str], where: Where, cpus_per_trial: float, gpus_per_trial: float) -> None:
+    """Run the cells as trials of one Tuner, first in first out, as many at a time as the resources allow.
+
+    Uses the Ray instance that this process has, or starts one and stops it afterwards.
+    """
+    with _ray_instance():
+        _fit(ids, where, cpus_per_trial, gpus_per_trial)
+
+
+def stream_ray(feed: Feed, where: Where, cpus_per_trial: float, gpus_per_trial: float, workers: int | None) -> None:
+    """Run the feed's cells as trials of one Tuner, ``workers`` at a time, or as many as the resources allow.
+
+    Tune asks the feed for trials; it neither knows nor keeps what the feed goes by.
+    """
+    with _ray_instance():
+        import ray
+        from ray import tune
+
+        from harness.executors.searcher import FeedSearcher
+
+        room = ray.cluster_resources()
+        slots = [
+            room.get("CPU", 1) / cpus_per_trial,
+            *([room.get("GPU", 0) / gpus_per_trial] if gpus_per_trial else []),
+        ]
+        searcher = FeedSearcher(
+            feed, lambda cell_id: _note_silent_death(Store(where.store), cell_id, "no more is known")
+        )
+        with tempfile.TemporaryDirectory(prefix="dfkd-ray-") as scratch:
+            tune.Tuner(
+                _trainable(where, cpus_per_trial, gpus_per_trial),
+                param_space={},
+                tune_config=tune.TuneConfig(
+                    search_alg=searcher,
+                    max_concurrent_trials=workers or max(1, int(min(slots))),
+                    num_samples=-1,
+                    reuse_actors=True,
+                    trial_dirname_creator=_trial_name,
+                ),
+                run_config=tune.RunConfig(name="cells", storage_path=scratch, verbose=0),
+            ).fit()
+
+
+def _trainable(where: Where, cpus_per_trial: float, gpus_per_trial: float) -> Any:
+    from ray import tune
+
+    return tune.with_resources(
+        tune.with_parameters(_trial, where=where), {"cpu": cpus_per_trial, "gpu": gpus_per_trial}
+    )
+
+
 def _fit(ids: Sequence[str], where: Where, cpus_per_trial: float, gpus_per_trial: float) -> None:
     from ray import tune
 
-    trainable = tune.with_resources(
-        tune.with_parameters(_trial, where=where), {"cpu": cpus_per_trial, "gpu": gpus_per_trial}
-    )
     with tempfile.TemporaryDirectory(prefix="dfkd-ray-") as scratch:
         tuner = tune.Tuner(
-            trainable,
+            _trainable(where, cpus_per_trial, gpus_per_trial),
             param_space={"cell": tune.grid_search(list(ids))},
             tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=_trial_name),
             run_config=tune.RunConfig(name="cells", storage_path=scratch, verbose=0),
@@ -66,11 +114,14 @@ def _fit(ids: Sequence[str], where: Where, cpus_per_trial: float, gpus_per_trial
         if result.error and result.config
     }
     for cell_id in ids:
-        # A worker that was killed, by the system for want of memory say, had no time to record anything.
-        if store.read(cell_id).status == "todo" and not store.is_running(cell_id):
-            error = str(errors.get(cell_id, "no error")).strip()
-            summary = f"The worker process ended without a word: {error.splitlines()[-1]}"
-            record_failure(store, cell_id, error=summary, trace=error)
+        _note_silent_death(store, cell_id, str(errors.get(cell_id, "no error")).strip())
+
+
+def _note_silent_death(store: Store, cell_id: str, error: str) -> None:
+    """Record a failure where a worker was killed, by the system for want of memory say, and had no time to."""
+    if store.read(cell_id).status == "todo" and not store.is_running(cell_id):
+        summary = f"The worker process ended without a word: {error.splitlines()[-1]}"
+        record_failure(store, cell_id, error=summary, trace=error)
 
 
 def _trial_name(trial: Any) -> str:

@@ -101,6 +101,18 @@ def test_the_same_run_gives_the_same_numbers_and_touches_no_global_state(run):
     assert not torch.equal(before, moved)
 
 
+def test_validation_images_are_measured_on_and_move_no_other_number(run, digits):
+    train, test = digits
+    plain, measured = run(), run(validation=train)
+    assert all("validation_accuracy" not in record for record in plain)
+    accuracies = [record.pop("validation_accuracy") for record in measured]
+    assert numbers(measured) == numbers(plain)
+    assert run(validation=test)[-1]["validation_accuracy"] == plain[-1]["test_accuracy"]
+    assert all(0 <= value <= 1 for value in accuracies)
+    history = [{**record, "validation_accuracy": 0.25} for record in plain]
+    assert run_summary(history) == run_summary(plain) | {"validation_last": 0.25}
+
+
 def test_another_process_gives_the_same_numbers(run, tiny, teacher_path):
     program = f"""
 import json, sys, torch

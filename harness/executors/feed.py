@@ -1,0 +1,15 @@
+"""A feed of cells, for searches: what to run next depends on what came out."""
+
+from typing import Protocol
+
+
+class Feed(Protocol):
+    """Where an executor gets cells from. Only the driver's main thread uses it."""
+
+    def next_cell(self) -> str | None:
+        """Return a prepared cell, or None if there will be no more."""
+        ...
+
+    def done(self, cell_id: str) -> None:
+        """Take notice that a cell has ended; what came out is in the store."""
+        ...

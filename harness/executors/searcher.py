@@ -1,0 +1,41 @@
+"""Ray Tune's view of a feed of cells: a search algorithm that suggests a cell's id and keeps nothing."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from harness.executors.feed import Feed
+
+
+class FeedSearcher(Searcher):
+    """Passes the feed's cells to Tune. Copies and pickles of it, which Tune makes for a restore, are empty."""
+
+    def __init__(self, feed: Feed | None = None, ended: Callable[[str], None] = lambda cell_id: None) -> None:
+        super().__init__()
+        self._feed, self._ended = feed, ended
+        self._cells: dict[str, str] = {}
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return (FeedSearcher, ())
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return the configuration of the next trial, or Tune's word for the end."""
+        cell_id = self._feed.next_cell() if self._feed else None
+        if cell_id is None:
+            return Searcher.FINISHED
+        self._cells[trial_id] = cell_id
+        return {"cell": cell_id}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the feed that the trial's cell has ended."""
+        cell_id = self._cells.pop(trial_id, None)
+        if cell_id is not None and self._feed:
+            self._ended(cell_id)
+            self._feed.done(cell_id)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write nothing: the study is the harness's."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Read nothing: the study is the harness's."""

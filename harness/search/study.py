@@ -1,0 +1,184 @@
+"""A search's trials in Optuna's journal storage, owned by the harness: nothing but this file writes them.
+
+<store>/studies/<name>/journal.log    any Optuna tool can read it
+<store>/studies/<name>/lease          held by the one process that searches
+
+A trial is added with all of its parameters in one line, so that a kill leaves none half made. Optuna fixes what a
+parameter may be when a study starts; where the space's ranges have changed, a new study in the same journal takes over
+the trials that lie in the new ones.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from dfkd.overrides import Scalar
+from harness.search.suggest import distributions
+from harness.store import StoreError
+from search_spaces import Choices, Parameter, Space
+
+PATIENCE = 10.0
+"""Seconds to wait for a search whose process is just being killed."""
+
+UNFINISHED = TrialState.RUNNING
+
+
+class Study:
+    """The trials of one search. Only finite values can enter."""
+
+    def __init__(self, study: optuna.Study, storage: BaseStorage, space: Space) -> None:
+        self._study, self._storage, self._space = study, storage, space
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """Return all trials, in order."""
+        return self._study.get_trials(deepcopy=False)
+
+    @property
+    def own(self) -> list[FrozenTrial]:
+        """Return the trials that were suggested here, and not taken over from cells that others ran."""
+        return [trial for trial in self.trials if trial.user_attrs["origin"] == "suggested"]
+
+    def add(
+        self,
+        point: Mapping[str, Scalar],
+        *,
+        values: Sequence[float] | None = None,
+        failure: str | None = None,
+        notes: Mapping[str, Any],
+        system: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add a trial: complete with its ``values``, failed with its ``failure``, or under way with neither."""
+        state = TrialState.COMPLETE if values is not None else TrialState.FAIL if failure is not None else UNFINISHED
+        self._study.add_trial(
+            create_trial(
+                state=state,
+                values=values,
+                params=dict(point),
+                distributions=distributions(self._space, point),
+                user_attrs={**notes, **({"failure": failure} if failure is not None else {})},
+                system_attrs=dict(system or {}),
+            )
+        )
+
+    def tell(self, number: int, values: Sequence[float]) -> None:
+        """Give a trial that is under way its values."""
+        self._study.tell(number, values)
+
+    def fail(self, number: int, why: str) -> None:
+        """End a trial that is under way without a value."""
+        self._storage.set_trial_user_attr(self.trials[number]._trial_id, "failure", why)
+        self._study.tell(number, state=TrialState.FAIL)
+
+
+@contextmanager
+def open_study(folder: Path, *, space: Space, objectives: int) -> Iterator[Study]:
+    """Hold the study in ``folder`` for this process; it is made if it is not there.
+
+    Raises:
+        StoreError: another process holds it, or it was made for other parameters.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / "lease", timeout=PATIENCE):
+            path = folder / "journal.log"
+            _mend(path)
+            optuna.logging.set_verbosity(optuna.logging.WARNING)
+            storage = JournalStorage(JournalFileBackend(str(path)))
+            yield Study(_current(storage, folder, space, objectives), storage, space)
+    except Timeout:
+        raise StoreError(
+            f"A study must be searched by one process at a time, but another holds {folder}. Wait for it, or stop it."
+        ) from None
+
+
+def _mend(path: Path) -> None:
+    """Cut off a last line that a kill left incomplete, and take away the lock of a killed writer."""
+    (path.parent / (path.name + ".lock")).unlink(missing_ok=True)
+    if path.exists():
+        content = path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if whole != content:
+            path.write_bytes(whole)
+
+
+def describe(space: Space) -> dict[str, Any]:
+    """Return the parameters as JSON, as the study records them."""
+    return {parameter.key: _describe(parameter) for parameter in space.parameters}
+
+
+def _describe(parameter: Parameter) -> dict[str, Any]:
+    domain = parameter.domain
+    shape: dict[str, Any] = (
+        {"choices": list(domain.options)}
+        if isinstance(domain, Choices)
+        else {"low": domain.low, "high": domain.high, "log": domain.log, "step": domain.step}
+    )
+    return shape | ({"when": [str(condition) for condition in parameter.when]} if parameter.when else {})
+
+
+def _current(storage: BaseStorage, folder: Path, space: Space, objectives: int) -> optuna.Study:
+    """Return the study for ``space``: the last one of the journal, or a new one that takes over what it can use."""
+    earlier: list[optuna.Study] = []
+    for name in sorted(optuna.get_all_study_names(storage), key=lambda name: int(name.rsplit(".", 1)[1])):
+        study = optuna.load_study(study_name=name, storage=storage)
+        if "space" in study.user_attrs:
+            earlier.append(study)
+        else:
+            optuna.delete_study(study_name=name, storage=storage)  # a kill came while it took trials over
+    if earlier and earlier[-1].user_attrs["space"] == describe(space):
+        return earlier[-1]
+    if earlier:
+        _refuse_incompatible(earlier[-1].user_attrs["space"], space, folder)
+    name = f"{folder.name}.{len(earlier) + 1}"
+    study = optuna.create_study(study_name=name, storage=storage, directions=["maximize"] * objectives)
+    # Each trial once, as it stands in the latest study that has it.
+    known = {
+        (tuple(trial.params.items()), trial.user_attrs.get("index")): trial
+        for former in earlier
+        for trial in former.get_trials(deepcopy=False)
+    }
+    for trial in known.values():
+        if space.fits(trial.params):
+            study.add_trial(
+                create_trial(
+                    state=trial.state,
+                    values=trial.values,
+                    params=trial.params,
+                    distributions=distributions(space, trial.params),
+                    user_attrs=trial.user_attrs,
+                    system_attrs=trial.system_attrs,
+                )
+            )
+    study.set_user_attr("optuna", optuna.__version__)
+    study.set_user_attr("space", describe(space))
+    return study
+
+
+def _refuse_incompatible(before: Mapping[str, Any], space: Space, folder: Path) -> None:
+    """Raise StoreError unless only ranges, choices and conditions have changed."""
+    now = describe(space)
+    way_out = (
+        f"Give the new space a file of its own ({space.name}2.toml, say), which begins a new study and takes over "
+        f"every finished cell that lies in it; or delete {folder}."
+    )
+    if before.keys() != now.keys():
+        listed = [f"without `{key}`" for key in before.keys() - now.keys()]
+        listed += [f"with `{key}`" for key in now.keys() - before.keys()]
+        raise StoreError(
+            f"A study must keep its parameters, but {space.path} now is {', '.join(sorted(listed))}. {way_out}"
+        )
+    for key in now:
+        if ("choices" in before[key]) != ("choices" in now[key]):
+            kinds = [("a list of choices" if "choices" in each[key] else "a range") for each in (before, now)]
+            raise StoreError(
+                f"A parameter must stay a range or a list of choices, but `{key}` of {space.path} was {kinds[0]} and "
+                f"now is {kinds[1]}. {way_out}"
+            )
