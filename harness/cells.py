@@ -69,6 +69,7 @@ def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], 
             f"The teacher of cell {cell_id} must be the one it was planned with, of hash {planned[:16]}, but "
             f"{where.teacher} now holds {teacher.hash[:16]}. Plan again: give the same command once more."
         )
+    _note_training(folder, device)
     log = RunLog(folder)
     state = folder / "state.pt"
     pictured = picture_epochs(config.schedule.epochs)
@@ -79,6 +80,11 @@ def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], 
         if record["epoch"] in pictured:
             _picture(folder, config, int(record["epoch"]))
     _finish(store, cell_id, config, device)
+
+
+def _note_training(folder: Path, device: torch.device) -> None:
+    """Write training.json: on what the cell is being trained, for as long as it has no result."""
+    write_json(folder / "training.json", {"environment": environment(device)})
 
 
 def picture_epochs(epochs: int) -> set[int]:
@@ -119,4 +125,5 @@ def _finish(store: Store, cell_id: str, config: RunConfig, device: torch.device)
         "finished": time.time(),
     }
     write_json(folder / "result.json", result)
-    (folder / "state.pt").unlink()
+    for name in ("training.json", "state.pt"):
+        (folder / name).unlink()

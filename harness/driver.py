@@ -1,6 +1,6 @@
 """Running a plan: everything is checked and stored before the first cell starts, and only missing cells run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,8 +123,9 @@ def run_plan(
     tracking_uri: str | None,
     console: Console,
     each_epoch: bool = False,
+    left_out: Collection[str] = (),
 ) -> None:
-    """Store the plan, run its missing cells, and mirror all of them to MLflow.
+    """Store the plan, run its missing cells but those ``left_out``, seed by seed, and mirror all of them to MLflow.
 
     What became of each cell is in the store. KeyboardInterrupt passes through, after the workers have stopped.
     """
@@ -134,7 +135,7 @@ def run_plan(
     for cell in prepared.cells.values():
         prepare_cell(store, cell)
     write_plan(store.root, plan)
-    todo = missing(store, plan.ids)
+    todo = [cell_id for cell_id in missing(store, plan.running_order) if cell_id not in left_out]
     for cell_id in todo:
         store.forget_failure(cell_id)
     warnings = {slow_arithmetic(prepared.cells[cell_id].config, device) for cell_id in todo} - {None}

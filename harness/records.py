@@ -4,6 +4,7 @@
 <store>/cells/<id>/config.json        the resolved configuration and what the id was made from
 <store>/cells/<id>/log.jsonl          one record per epoch
 <store>/cells/<id>/state.pt           full training state, while the cell is unfinished
+<store>/cells/<id>/training.json      by which code and on which machine, while the cell is unfinished
 <store>/cells/<id>/result.json        written last: the cell is done
 <store>/cells/<id>/failure.json       the last attempt ended in an error
 <store>/cells/<id>/student.pt         the student's weights
@@ -61,6 +62,11 @@ class Plan:
     def ids(self) -> tuple[str, ...]:
         """Return the distinct cells, in the order of first appearance."""
         return tuple(dict.fromkeys(cell.id for cell in self.cells))
+
+    @property
+    def running_order(self) -> tuple[str, ...]:
+        """Return the distinct cells seed by seed, all rows at the first seed first: half a plan is a whole table."""
+        return tuple(dict.fromkeys(cell.id for seed in self.seeds for cell in self.cells if cell.seed == seed))
 
 
 @dataclass(frozen=True)

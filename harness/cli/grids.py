@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from collections.abc import Collection
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from harness.cli.options import (
     DEFAULT_DATASET,
     DEFAULT_SEEDS,
     DEFAULT_STORE,
+    BudgetHoursOption,
     BudgetOption,
     CpusOption,
     DataRootOption,
@@ -23,8 +25,10 @@ from harness.cli.options import (
     GpusOption,
     GridArgument,
     JsonOption,
+    ProbeOption,
     SeedsOption,
     SetOption,
+    SlotsOption,
     StoreOption,
     TeacherOption,
     TrackingOption,
@@ -54,19 +58,37 @@ def plan(
     settings: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
     teacher: TeacherOption = None,
+    cpus_per_trial: CpusOption = 1,
+    gpus_per_trial: GpusOption = None,
+    device: DeviceOption = "auto",
+    slots: SlotsOption = None,
+    probe: ProbeOption = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Show what a grid would run and what is done already. Starts nothing and writes nothing."""
+    """Show what a grid would run, what is done already, and the price of the rest. Starts nothing, writes nothing."""
+    from harness.cli.price import price_json, price_plan, price_words
     from harness.driver import prepare
 
     request = request_of(grid, dataset, budget, seeds, settings)
     opened = Store(store.expanduser().resolve())
-    prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=False, cache=False)
+    prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=probe, cache=False)
     totals = counts(opened, list(prepared.plan.ids))
+    price = price_plan(
+        prepared,
+        opened,
+        device=device,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        slots=slots,
+        probe=probe,
+        data_root=data_root,
+    )
     if as_json:
-        print(json.dumps(_plan_json(prepared.plan, opened, totals), indent=1))
+        content = _plan_json(prepared.plan, opened, totals) | {"price": price_json(prepared.plan, price, opened)}
+        print(json.dumps(content, indent=1))
     else:
         _print_plan(prepared.plan, opened, totals)
+        print(price_words(prepared.plan, price, opened))
     if prepared.teacher is None:
         errors.print(f"The teacher is not trained yet. Train it with: {prepared.teacher_command}", markup=False)
     return 0
@@ -129,11 +151,14 @@ def ablate(
     gpus_per_trial: GpusOption = None,
     tracking_uri: TrackingOption = None,
     device: DeviceOption = "auto",
+    budget_hours: BudgetHoursOption = None,
 ) -> int:
-    """Run the missing cells of a grid. Run again to resume."""
+    """Run the missing cells of a grid, all rows at the first seed first. Run again to resume."""
+    from harness.cli.price import check_budget, cut_plan
     from harness.driver import prepare, run_plan
     from harness.inputs import pick_device
 
+    check_budget(budget_hours)
     request = request_of(grid, dataset, budget, seeds, settings)
     chosen = pick_device(device)
     opened = open_store(store)
@@ -141,6 +166,19 @@ def ablate(
     totals = counts(opened, list(prepared.plan.ids))
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{prepared.plan.title} ({prepared.plan.grid}): {_sentence(totals)}")
+    cut = None
+    if budget_hours is not None:
+        cut = cut_plan(
+            prepared,
+            opened,
+            budget_hours=budget_hours,
+            device=device,
+            cpus_per_trial=cpus_per_trial,
+            gpus_per_trial=gpus_per_trial,
+            data_root=data_root,
+        )
+        console.print(cut.before(), markup=False)
+    left_out = cut.left_out if cut else ()
     try:
         run_plan(
             prepared,
@@ -152,6 +190,7 @@ def ablate(
             gpus_per_trial=gpus_per_trial if gpus_per_trial is not None else float(chosen.startswith("cuda")),
             tracking_uri=tracking_uri,
             console=console,
+            left_out=left_out,
         )
     except KeyboardInterrupt:
         totals = counts(opened, list(prepared.plan.ids))
@@ -162,14 +201,18 @@ def ablate(
             markup=False,
         )
         return 130
-    return conclude(prepared.plan, opened, console)
+    exit_status = conclude(prepared.plan, opened, console, left_out=left_out)
+    if cut:
+        console.print(cut.after(), markup=False)
+    return exit_status
 
 
-def conclude(plan: Plan, store: Store, console: Console) -> int:
-    """List the cells that are not done, with their errors; return the exit status."""
+def conclude(plan: Plan, store: Store, console: Console, *, left_out: Collection[str] = ()) -> int:
+    """List the cells that are not done, with their errors, but for those ``left_out``; return the exit status."""
     names = {cell.id: f"{cell.row}, seed {cell.seed}" for cell in reversed(plan.cells)}
     open_cells = [record for cell_id in plan.ids if (record := store.read(cell_id)).status != "done"]
-    for record in open_cells:
+    wanted = [record for record in open_cells if record.id not in left_out]
+    for record in wanted:
         error = record.failure["error"] if record.failure else "not finished: another process may be running it"
         errors.print(
             f"failed: {names[record.id]}: {error}\n        traceback in {store.cell(record.id) / 'failure.json'}",
@@ -177,7 +220,7 @@ def conclude(plan: Plan, store: Store, console: Console) -> int:
         )
     done = len(plan.ids) - len(open_cells)
     console.print(f"{done} of {len(plan.ids)} cells done, in {store.root}", soft_wrap=True)
-    return 1 if open_cells else 0
+    return 1 if wanted else 0
 
 
 @guarded

@@ -49,6 +49,22 @@ GpusOption = Annotated[
 TrackingOption = Annotated[
     str | None, typer.Option("--tracking-uri", help="MLflow's tracking URI; by default SQLite in the store.")
 ]
+ProbeOption = Annotated[
+    bool,
+    typer.Option("--probe", help="Where no like cell shows what a step takes, take a few here; needs the teacher."),
+]
+SlotsOption = Annotated[
+    int | None,
+    typer.Option("--slots", min=1, help="Cells at a time; by default as many as this machine's cores or GPUs allow."),
+]
+BudgetHoursOption = Annotated[
+    float | None,
+    typer.Option(
+        "--budget-hours",
+        metavar="H",
+        help="Start only cells whose estimates fit into H GPU-hours, or core-hours without a GPU, seed by seed.",
+    ),
+]
 
 DEFAULT_STORE = Path("runs")
 DEFAULT_DATASET = "digits"
