@@ -2,7 +2,7 @@
 
 import heapq
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,11 +123,13 @@ def price_cells(
     machine: Mapping[str, Any],
     slots: Slots,
     probe: Callable[[RunConfig], Rates] | None = None,
+    anew: Collection[str] = (),
 ) -> Price:
     """Return the price of the cells ``todo``, in their order. Reads the store; runs nothing but ``probe``.
 
     A cell that is under way is priced from its own log, another from like cells: of the same shape (``shape_of``), on
-    this ``machine``, by the same ``NUMERICS``. ``probe`` measures each shape that has none.
+    this ``machine``, by the same ``NUMERICS``. ``probe`` measures each shape that has none. A cell
+    that is to run ``anew`` starts at its first epoch.
     """
     flat = {cell_id: flatten(cells[cell_id].config) for cell_id in todo}
     shapes = {cell_id: shape_of(config) for cell_id, config in flat.items()}
@@ -136,7 +138,7 @@ def price_cells(
     estimates: dict[str, Estimate | None] = {}
     for cell_id in todo:
         config, shape = flat[cell_id], shapes[cell_id]
-        log = read_log(store.cell(cell_id))
+        log = [] if cell_id in anew else read_log(store.cell(cell_id))
         steps = steps_between(config, len(log) + 1, cells[cell_id].config.schedule.epochs)
         found = _estimate(rates_of([(config, log)]), steps, "own log")
         if found is None and shape in like:

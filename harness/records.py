@@ -10,6 +10,7 @@
 <store>/cells/<id>/student.pt         the student's weights
 <store>/cells/<id>/samples.png        synthesised images
 <store>/cells/<id>/samples/           the same noise after earlier epochs
+<store>/cells/<id>/former/            what the cell came to before it was run again because the trainer had changed
 """
 
 import json
@@ -56,7 +57,8 @@ class Plan:
     context: Mapping[str, Any]
     """What all cells share, for a caption: ``dataset``, ``classes`` (a number), ``image_size``, ``teacher``,
     ``teacher_accuracy`` (a fraction), ``teacher_hash``, ``teacher_origin`` (name of the file it was imported from, or
-    None if it was trained here), ``student``, ``budget``, ``epochs``, ``settings`` (``--set``)."""
+    None if it was trained here), ``student``, ``budget``, ``epochs``, ``settings`` (``--set``), ``stale`` (``keep`` if
+    stale cells are shown without a mark)."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -79,7 +81,8 @@ class CellRecord:
     """``done``, ``failed`` or ``todo``."""
     result: Mapping[str, Any] | None
     """If done: ``last``, ``best_on_test``, ``best_epoch``, ``final_mean``, ``final_sd``, ``final_epochs`` (fractions),
-    ``seconds``, ``images_per_second``, ``environment``, ``finished`` (Unix time)."""
+    ``seconds``, ``images_per_second``, ``environment``, ``finished`` (Unix time), ``trainer`` (the fingerprints of the
+    code that trained it, one unless it was resumed by other code)."""
     failure: Mapping[str, Any] | None
     """If failed: ``error`` (one line) and ``traceback``."""
     epochs_done: int

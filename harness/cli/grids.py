@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 from collections.abc import Collection
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,6 +30,8 @@ from harness.cli.options import (
     SeedsOption,
     SetOption,
     SlotsOption,
+    Stale,
+    StaleOption,
     StoreOption,
     TeacherOption,
     TrackingOption,
@@ -37,8 +40,19 @@ from harness.cli.options import (
     request_of,
 )
 from harness.records import Plan
+from harness.staleness import code_counts, stale_cells
 from harness.store import Store, counts, open_store
 from harness.store import status as store_status
+
+STALE_WORDS = {
+    Stale.mark: "kept, and marked in tables; `--stale rerun` runs them again, `--stale keep` takes off the mark.",
+    Stale.keep: "kept without a mark.",
+    Stale.rerun: "run again; the former results are set aside, in the folder `former` of each cell.",
+}
+
+
+def _stale_sentence(number: int, policy: Stale) -> str:
+    return f"{number} finished cells are stale, trained by code that has changed since: {STALE_WORDS[policy]}"
 
 
 class Executor(StrEnum):
@@ -85,10 +99,13 @@ def plan(
     )
     if as_json:
         content = _plan_json(prepared.plan, opened, totals) | {"price": price_json(prepared.plan, price, opened)}
+        content |= code_counts(opened.root, prepared.plan.ids)
         print(json.dumps(content, indent=1))
     else:
         _print_plan(prepared.plan, opened, totals)
         print(price_words(prepared.plan, price, opened))
+        if former := stale_cells(opened.root, prepared.plan.ids):
+            print(_stale_sentence(len(former), Stale.mark))
     if prepared.teacher is None:
         errors.print(f"The teacher is not trained yet. Train it with: {prepared.teacher_command}", markup=False)
     return 0
@@ -152,6 +169,7 @@ def ablate(
     tracking_uri: TrackingOption = None,
     device: DeviceOption = "auto",
     budget_hours: BudgetHoursOption = None,
+    stale: StaleOption = Stale.mark,
 ) -> int:
     """Run the missing cells of a grid, all rows at the first seed first. Run again to resume."""
     from harness.cli.price import check_budget, cut_plan
@@ -166,6 +184,11 @@ def ablate(
     totals = counts(opened, list(prepared.plan.ids))
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{prepared.plan.title} ({prepared.plan.grid}): {_sentence(totals)}")
+    former = stale_cells(opened.root, prepared.plan.ids)
+    if former:
+        console.print(_stale_sentence(len(former), stale), markup=False)
+    anew = former if stale == Stale.rerun else ()
+    prepared = replace(prepared, plan=replace(prepared.plan, context={**prepared.plan.context, "stale": stale.value}))
     cut = None
     if budget_hours is not None:
         cut = cut_plan(
@@ -176,6 +199,7 @@ def ablate(
             cpus_per_trial=cpus_per_trial,
             gpus_per_trial=gpus_per_trial,
             data_root=data_root,
+            anew=anew,
         )
         console.print(cut.before(), markup=False)
     left_out = cut.left_out if cut else ()
@@ -191,6 +215,7 @@ def ablate(
             tracking_uri=tracking_uri,
             console=console,
             left_out=left_out,
+            anew=anew,
         )
     except KeyboardInterrupt:
         totals = counts(opened, list(prepared.plan.ids))
@@ -233,13 +258,23 @@ def status(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> i
     if as_json:
         print(json.dumps(content, indent=1))
         return 0
-    table = Table("grid", "data set", "budget", "seeds", "cells", "done", "running", "to do", "failed")
+    columns = ("cells", "done", "running", "todo", "failed", "stale", "unknown_code")
+    table = Table(
+        "grid", "data set", "budget", "seeds", "cells", "done", "running", "to do", "failed", "stale", "unknown code"
+    )
     for each in content["plans"]:
-        numbers = (str(each[key]) for key in ("cells", "done", "running", "todo", "failed"))
+        numbers = (str(each[key]) for key in columns)
         table.add_row(each["grid"], each["dataset"], each["budget"], ",".join(map(str, each["seeds"])), *numbers)
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     console.print(f"{_sentence(content)} Cells that grids share are counted once.")
+    if content["stale"] or content["unknown_code"]:
+        console.print(
+            f"Of the done cells {content['stale']} are stale, trained by code that has changed since, and "
+            f"{content['unknown_code']} are of unknown code, from before it was recorded. What becomes of stale cells, "
+            "`dfkd ablate GRID --stale mark|keep|rerun` decides.",
+            markup=False,
+        )
     for failure in content["failures"]:
         console.print(f"failed: {Path('cells') / failure['cell']}: {failure['error']}", markup=False, soft_wrap=True)
     return 0

@@ -3,6 +3,7 @@
 import functools
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, ParamSpec
 
@@ -63,6 +64,24 @@ BudgetHoursOption = Annotated[
         "--budget-hours",
         metavar="H",
         help="Start only cells whose estimates fit into H GPU-hours, or core-hours without a GPU, seed by seed.",
+    ),
+]
+
+
+class Stale(StrEnum):
+    """What becomes of finished cells whose trainer has changed since."""
+
+    mark = "mark"
+    keep = "keep"
+    rerun = "rerun"
+
+
+StaleOption = Annotated[
+    Stale,
+    typer.Option(
+        "--stale",
+        help="Finished cells whose trainer's code has changed since: marked in tables, kept without a mark, or run "
+        "again, with the former result set aside.",
     ),
 ]
 

@@ -1,6 +1,6 @@
 """The price of a plan on the command line: what it is, in words and as JSON, and what a budget leaves out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -30,8 +30,9 @@ def price_plan(
     slots: int | None,
     probe: bool,
     data_root: Path | None,
+    anew: Collection[str] = (),
 ) -> Price:
-    """Return the price of the cells that the next run of the plan would run, in its order.
+    """Return the price of the cells that the next run of the plan would run, those ``anew`` too, in its order.
 
     Raises:
         ConfigError: there is no such device.
@@ -59,7 +60,7 @@ def price_plan(
         def measure(config: Any) -> Any:
             return take_steps(config, teacher=teacher, data_root=data_root, device=chosen, threads=threads)
 
-    todo = [cell_id for cell_id in missing(store, prepared.plan.running_order) if not store.is_running(cell_id)]
+    todo = [cell_id for cell_id in missing(store, prepared.plan.running_order, anew) if not store.is_running(cell_id)]
     return price_cells(
         prepared.cells,
         todo,
@@ -67,6 +68,7 @@ def price_plan(
         machine=machine(torch.device(chosen), threads=threads),
         slots=here,
         probe=measure,
+        anew=anew,
     )
 
 
@@ -208,6 +210,7 @@ def cut_plan(
     cpus_per_trial: float,
     gpus_per_trial: float | None,
     data_root: Path | None,
+    anew: Collection[str] = (),
 ) -> Cut:
     """Return what fits into ``budget_hours``, after a probe where no like cell shows what a step takes.
 
@@ -223,9 +226,10 @@ def cut_plan(
         slots=None,
         probe=True,
         data_root=data_root,
+        anew=anew,
     )
     chosen = price.affordable(budget_hours)
-    before = spent_hours(store, chosen, price.slots)
+    before = spent_hours(store, [cell_id for cell_id in chosen if cell_id not in anew], price.slots)
     return Cut(
         price,
         budget_hours,
