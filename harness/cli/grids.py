@@ -1,4 +1,4 @@
-"""``dfkd plan``, ``dfkd ablate`` and ``dfkd status``: grids of cells."""
+"""``dfkd plan`` and ``dfkd ablate``: grids of cells."""
 
 import json
 import shlex
@@ -6,7 +6,6 @@ import sys
 from collections.abc import Collection
 from dataclasses import replace
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -39,10 +38,10 @@ from harness.cli.options import (
     guarded,
     request_of,
 )
+from harness.cli.status import counts_sentence
 from harness.records import Plan
 from harness.staleness import code_counts, stale_cells
 from harness.store import Store, counts, open_store
-from harness.store import status as store_status
 
 STALE_WORDS = {
     Stale.mark: "kept, and marked in tables; `--stale rerun` runs them again, `--stale keep` takes off the mark.",
@@ -141,14 +140,7 @@ def _print_plan(plan: Plan, store: Store, totals: dict[str, int]) -> None:
         table.add_row(row, *states)
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
-    console.print(_sentence(totals))
-
-
-def _sentence(totals: dict[str, int]) -> str:
-    return (
-        f"{totals['cells']} distinct cells: {totals['done']} done, {totals['running']} running, "
-        f"{totals['todo']} to do ({totals['failed']} failed before)."
-    )
+    console.print(counts_sentence(totals))
 
 
 @guarded
@@ -183,7 +175,7 @@ def ablate(
     prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=True, cache=True)
     totals = counts(opened, list(prepared.plan.ids))
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{prepared.plan.title} ({prepared.plan.grid}): {_sentence(totals)}")
+    console.print(f"{prepared.plan.title} ({prepared.plan.grid}): {counts_sentence(totals)}")
     former = stale_cells(opened.root, prepared.plan.ids)
     if former:
         console.print(_stale_sentence(len(former), stale), markup=False)
@@ -246,35 +238,3 @@ def conclude(plan: Plan, store: Store, console: Console, *, left_out: Collection
     done = len(plan.ids) - len(open_cells)
     console.print(f"{done} of {len(plan.ids)} cells done, in {store.root}", soft_wrap=True)
     return 1 if wanted else 0
-
-
-@guarded
-def status(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> int:
-    """Count the cells of every grid that was ever started in a store."""
-    root = store.expanduser().resolve()
-    if not root.is_dir():
-        errors.print(f"There is no store at {root} yet.", markup=False)
-    content = store_status(Store(root))
-    if as_json:
-        print(json.dumps(content, indent=1))
-        return 0
-    columns = ("cells", "done", "running", "todo", "failed", "stale", "unknown_code")
-    table = Table(
-        "grid", "data set", "budget", "seeds", "cells", "done", "running", "to do", "failed", "stale", "unknown code"
-    )
-    for each in content["plans"]:
-        numbers = (str(each[key]) for key in columns)
-        table.add_row(each["grid"], each["dataset"], each["budget"], ",".join(map(str, each["seeds"])), *numbers)
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(table)
-    console.print(f"{_sentence(content)} Cells that grids share are counted once.")
-    if content["stale"] or content["unknown_code"]:
-        console.print(
-            f"Of the done cells {content['stale']} are stale, trained by code that has changed since, and "
-            f"{content['unknown_code']} are of unknown code, from before it was recorded. What becomes of stale cells, "
-            "`dfkd ablate GRID --stale mark|keep|rerun` decides.",
-            markup=False,
-        )
-    for failure in content["failures"]:
-        console.print(f"failed: {Path('cells') / failure['cell']}: {failure['error']}", markup=False, soft_wrap=True)
-    return 0

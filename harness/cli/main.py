@@ -2,7 +2,7 @@
 
 import typer
 
-from harness.cli import data, distill, export, grids, models, report, teacher
+from harness.cli import data, distill, export, gc, grids, mlflow, models, report, status, teacher
 
 app = typer.Typer(
     name="dfkd",
@@ -16,11 +16,13 @@ app.command(name="teacher")(teacher.teacher)
 app.command(name="distill")(distill.distill)
 app.command(name="plan")(grids.plan)
 app.command(name="ablate")(grids.ablate)
-app.command(name="status")(grids.status)
+app.command(name="status")(status.status)
 app.command(name="report")(report.report)
+app.command(name="gc")(gc.gc)
 app.command(name="export")(export.export)
 app.command(name="models")(models.models)
 app.add_typer(data.app, name="data")
+app.add_typer(mlflow.app, name="mlflow")
 
 
 def main() -> None:
