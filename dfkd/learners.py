@@ -35,6 +35,13 @@ def student_optimizer(config: StudentConfig, parameters: Iterable[nn.Parameter])
     )
 
 
+def clip_gradient(config: StudentConfig, optimizer: Optimizer) -> None:
+    """Shorten the gradient of all that ``optimizer`` trains to `student.gradient_clip_norm`, unless that is 0."""
+    if config.gradient_clip_norm > 0:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        torch.nn.utils.clip_grad_norm_(parameters, config.gradient_clip_norm)
+
+
 def new_student(config: RunConfig, *, teacher: Teacher, device: torch.device) -> Classifier:
     """Return the student with the initial weights of the run's seed, whatever it will learn from, on ``device``."""
     student = build_classifier(

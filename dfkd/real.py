@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from dfkd.config import RunConfig
 from dfkd.data import ImageSet, dataset_spec
 from dfkd.evaluation import autocast, place
-from dfkd.learners import cosine_schedule, new_student, student_optimizer
+from dfkd.learners import clip_gradient, cosine_schedule, new_student, student_optimizer
 from dfkd.randomness import generator
 from dfkd.real_batches import prepared
 from dfkd.steps import Measurements, divergence, gradient_norm
@@ -92,6 +92,7 @@ def real_step(config: RunConfig, learners: RealLearners) -> Measurements:
     learners.student_optimizer.zero_grad(set_to_none=True)
     loss.backward()
     norm = gradient_norm(network.parameters())
+    clip_gradient(config.student, learners.student_optimizer)
     learners.student_optimizer.step()
     learners.student_schedule.step()
     return {f"student_loss.{name}": loss.detach(), "student.gradient_norm": norm}

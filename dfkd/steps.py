@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dfkd.config import RunConfig
-from dfkd.learners import Learners
+from dfkd.learners import Learners, clip_gradient
 from dfkd.losses import batch_norm_statistics, soft_target_kl
 from dfkd.models.taps import tap_batch_norms, tap_features
 
@@ -135,6 +135,7 @@ def student_step(config: RunConfig, learners: Learners) -> Measurements:
     learners.student_optimizer.zero_grad(set_to_none=True)
     weighted_sum(terms, scale).backward()
     norm = gradient_norm(student.network.parameters())
+    clip_gradient(config.student, learners.student_optimizer)
     learners.student_optimizer.step()
     learners.student_schedule.step()
     measured = {name: term.detach() for name, term in terms.items()}

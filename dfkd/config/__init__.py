@@ -6,6 +6,7 @@ Categorization", section 5.1); what the paper leaves open has our choice, with t
 
 from dfkd.config.data import DATASETS, DataConfig, parse_classes
 from dfkd.config.generator import (
+    BLOCK_NORMALISATIONS,
     GENERATOR_OUTPUTS,
     GENERATOR_SCHEDULES,
     SOFTMAX_AXES,
@@ -43,6 +44,7 @@ __all__ = [
     "ATTENTION_ACTIVATIONS",
     "ATTENTION_TARGETS",
     "ATTENTION_TRAINING",
+    "BLOCK_NORMALISATIONS",
     "DATASETS",
     "GENERATOR_OUTPUTS",
     "GENERATOR_SCHEDULES",

@@ -7,6 +7,7 @@ from dfkd.config.rules import require, require_choice, require_positive, require
 
 GENERATOR_SCHEDULES = ("cosine", "constant")
 SOFTMAX_AXES = ("channels", "positions")
+BLOCK_NORMALISATIONS = ("none", "batch")
 GENERATOR_OUTPUTS = ("normalised", "pixels", "standardised")
 
 
@@ -47,6 +48,9 @@ class GeneratorConfig:
     """How the tanh's [-1, 1] meets networks that expect normalised images: ``normalised`` gives it to them as it is,
     one standard deviation either side of the data set's mean; ``pixels`` takes it as black to white and normalises
     that; ``standardised`` gives every channel of the batch mean 0 and variance 1. Not stated in the paper."""
+    block_normalisation: str = "none"
+    """After each of the four deconvolutions: ``none``, as Table 6 has it, or ``batch`` norm, as the same author's other
+    generators have."""
     beta1: float = 0.5
     """Of Adam."""
     beta2: float = 0.99
@@ -62,6 +66,7 @@ class GeneratorConfig:
         require_positive("generator.learning_rate", self.learning_rate)
         require_choice("generator.schedule", self.schedule, GENERATOR_SCHEDULES)
         require_choice("generator.output", self.output, GENERATOR_OUTPUTS)
+        require_choice("generator.block_normalisation", self.block_normalisation, BLOCK_NORMALISATIONS)
         require_choice("generator.normalisation_when_frozen", self.normalisation_when_frozen, NORMALISATIONS)
         require(0 <= self.beta1 < 1, "in [0, 1)", "generator.beta1", self.beta1)
         require(0 <= self.beta2 < 1, "in [0, 1)", "generator.beta2", self.beta2)

@@ -90,6 +90,9 @@ class StudentConfig:
     """Of SGD."""
     weight_decay: float = 5e-4
     """L2 penalty on the weights."""
+    gradient_clip_norm: float = 0.0
+    """Greatest Euclidean norm of a step's gradient, over the student and the modules trained with it: a longer one is
+    shortened to it. 0 clips nothing. The paper mentions none."""
     normalisation_when_frozen: str = "batch"
     """In the generator's phase the student's batch norms use the statistics of the ``batch``, without remembering them,
     or those of the ``running`` mean and variance. Not stated in the paper."""
@@ -100,3 +103,4 @@ class StudentConfig:
         require_positive("student.learning_rate", self.learning_rate)
         require(0 <= self.momentum < 1, "in [0, 1)", "student.momentum", self.momentum)
         require_weight("student.weight_decay", self.weight_decay)
+        require_weight("student.gradient_clip_norm", self.gradient_clip_norm)

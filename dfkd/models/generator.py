@@ -119,6 +119,10 @@ class AttentionGenerator(nn.Module):
                 spectral_norm(nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=1))
                 for before, after in pairwise(CHANNELS)
             )
+            with_norms = config.block_normalisation == "batch"
+            self.normalise_blocks = nn.ModuleList(
+                nn.BatchNorm2d(channels) if with_norms else nn.Identity() for channels in CHANNELS[1:]
+            )
             self.to_image = nn.Conv2d(CHANNELS[-1], 3, 3, padding=1)
             self.attend: nn.ModuleList = nn.ModuleList(nn.Identity() for _ in self.upsample)
             self._spread_pixels(torch.randn(8, config.noise_size))
@@ -149,8 +153,8 @@ class AttentionGenerator(nn.Module):
     def _before_tanh(self, noise: Tensor) -> Tensor:
         """Return the images before their tanh."""
         x = self.normalise(self.project(noise).unflatten(1, (CHANNELS[0], self.seed_size, self.seed_size)))
-        for upsample, attend in zip(self.upsample, self.attend, strict=True):
-            x = attend(nn.functional.leaky_relu(upsample(x), 0.2))
+        for upsample, normalise, attend in zip(self.upsample, self.normalise_blocks, self.attend, strict=True):
+            x = attend(nn.functional.leaky_relu(normalise(upsample(x)), 0.2))
         return self.to_image(x)
 
 

@@ -131,6 +131,25 @@ def test_the_first_images_are_spread_over_the_range(size):
     assert 0.75 < pixels.std() < 1.25
 
 
+def test_batch_norm_in_the_blocks_keeps_the_images_apart_and_starts_with_the_same_weights():
+    plain = generator(0.0)
+    config = GeneratorConfig(noise_size=8, block_normalisation="batch", attention=SpatialAttentionConfig(weight=0))
+    normalised = AttentionGenerator(config, image_size=16, seed=0)
+    assert torch.equal(plain.upsample[3].bias, normalised.upsample[3].bias)
+    noise = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
+    features: dict[str, torch.Tensor] = {}
+    for name, network in (("plain", plain), ("normalised", normalised)):
+        network.upsample[3].register_forward_hook(
+            lambda module, given, output, name=name: features.update({name: output})
+        )
+        with torch.no_grad():
+            network(noise)
+    # Spectral normalisation shrinks what depends on the noise block by block and leaves the biases: the share of the
+    # last block's variation that lies between images is then small.
+    shares = {name: (x.std(dim=0).mean() / x.std()).item() for name, x in features.items()}
+    assert shares["normalised"] > 2 * shares["plain"]
+
+
 def test_a_batch_of_another_noise_size_is_an_error():
     with pytest.raises(RuntimeError):
         generator()(torch.randn(2, 9))

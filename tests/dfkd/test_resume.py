@@ -55,6 +55,10 @@ VARIANTS = {
         "student_loss.mhad.compared": "attention_maps",
     },
     "shared-channels-last": {"student_loss.mhad.attention": "shared", "compute.channels_last": True},
+    "batch-norm-in-the-generator": {
+        "generator.block_normalisation": "batch",
+        "generator.normalisation_when_frozen": "running",
+    },
     "penultimate": {"student.architecture": "mobilenetv2", "student_loss.mhad.attention": "shared"},
 }
 
