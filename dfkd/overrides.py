@@ -104,7 +104,7 @@ _UNUSED_WITH_REAL_IMAGES = (
 """Prefixes of what has no effect where the student learns from real images."""
 
 
-def _has_effect(key: str, flat: Mapping[str, Scalar]) -> bool:
+def has_effect(key: str, flat: Mapping[str, Scalar]) -> bool:
     """Return whether the field moves a result, given all the others."""
     if flat["method"] in REAL_METHODS:
         if flat["method"] == "scratch" and key.startswith("student_loss."):
@@ -125,4 +125,4 @@ def canonical(config: RunConfig) -> dict[str, Scalar]:
     old runs.
     """
     flat, default = flatten(config), flatten(RunConfig())
-    return {key: flat[key] for key in sorted(flat) if flat[key] != default[key] and _has_effect(key, flat)}
+    return {key: flat[key] for key in sorted(flat) if flat[key] != default[key] and has_effect(key, flat)}

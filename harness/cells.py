@@ -13,12 +13,14 @@ from dfkd.config import RunConfig
 from dfkd.errors import CheckpointError
 from dfkd.files import atomic_path, save
 from dfkd.loop import Record, distill, run_summary
-from dfkd.overrides import with_overrides
+from dfkd.overrides import flatten, with_overrides
 from dfkd.state import read_state, sample_grid
 from harness.environment import environment
+from harness.fingerprint import fingerprint
 from harness.inputs import Where, real_images, validation_images, worker_inputs
 from harness.plan import Cell
-from harness.records import read_log, write_json
+from harness.records import read_json, read_log, write_json
+from harness.staleness import UNKNOWN
 from harness.store import RunLog, Store, cell_config
 
 LEASE_PATIENCE = 60.0
@@ -69,6 +71,7 @@ def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], 
             f"The teacher of cell {cell_id} must be the one it was planned with, of hash {planned[:16]}, but "
             f"{where.teacher} now holds {teacher.hash[:16]}. Plan again: give the same command once more."
         )
+    _note_training(folder, config, device)
     log = RunLog(folder)
     state = folder / "state.pt"
     pictured = picture_epochs(config.schedule.epochs)
@@ -79,6 +82,15 @@ def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], 
         if record["epoch"] in pictured:
             _picture(folder, config, int(record["epoch"]))
     _finish(store, cell_id, config, device)
+
+
+def _note_training(folder: Path, config: RunConfig, device: torch.device) -> None:
+    """Write training.json: by which code and on what the cell is trained, for as long as it has no result."""
+    path, present = folder / "training.json", fingerprint(flatten(config))
+    former: list[str] = []
+    if (folder / "state.pt").exists():
+        former = (read_json(path) or {"trainer": [UNKNOWN]})["trainer"]
+    write_json(path, {"environment": environment(device), "trainer": list(dict.fromkeys([*former, present]))})
 
 
 def picture_epochs(epochs: int) -> set[int]:
@@ -109,6 +121,8 @@ def _finish(store: Store, cell_id: str, config: RunConfig, device: torch.device)
     save({"state": state["student"], "config": cell_config(store, cell_id)}, folder / "student.pt")
     if not config.learns_from_real_images:
         _write_samples(folder / "samples.png", state, config)
+    training = read_json(folder / "training.json")
+    assert training is not None
     seconds = sum(record["seconds"] for record in history)
     result: dict[str, Any] = {
         **run_summary(history),
@@ -116,7 +130,9 @@ def _finish(store: Store, cell_id: str, config: RunConfig, device: torch.device)
         "cpu_seconds": sum(record["cpu_seconds"] for record in history),
         "images_per_second": sum(record["images_per_second"] * record["seconds"] for record in history) / seconds,
         "environment": environment(device),
+        "trainer": training["trainer"],
         "finished": time.time(),
     }
     write_json(folder / "result.json", result)
-    (folder / "state.pt").unlink()
+    for name in ("training.json", "state.pt"):
+        (folder / name).unlink()

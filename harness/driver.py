@@ -1,6 +1,6 @@
 """Running a plan: everything is checked and stored before the first cell starts, and only missing cells run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,9 +108,9 @@ def _context(request: Request, teacher: Teacher | None, test: ImageSet) -> dict[
     }
 
 
-def missing(store: Store, ids: Sequence[str]) -> list[str]:
-    """Return the cells that have no result, in order."""
-    return [cell_id for cell_id in ids if store.read(cell_id).status != "done"]
+def missing(store: Store, ids: Sequence[str], anew: Collection[str] = ()) -> list[str]:
+    """Return the cells that have no result or are to run ``anew``, in order."""
+    return [cell_id for cell_id in ids if cell_id in anew or store.read(cell_id).status != "done"]
 
 
 def run_plan(
@@ -125,8 +125,12 @@ def run_plan(
     tracking_uri: str | None,
     console: Console,
     each_epoch: bool = False,
+    left_out: Collection[str] = (),
+    anew: Collection[str] = (),
 ) -> None:
-    """Store the plan, run its missing cells, and mirror all of them to MLflow.
+    """Store the plan, run its missing cells but those ``left_out``, seed by seed, and mirror all of them to MLflow.
+
+    Cells that are to run ``anew`` are done; their results are set aside in their folders.
 
     What became of each cell is in the store. KeyboardInterrupt passes through, after the workers have stopped.
     """
@@ -136,8 +140,10 @@ def run_plan(
     for cell in prepared.cells.values():
         prepare_cell(store, cell)
     write_plan(store.root, plan)
-    todo = missing(store, plan.ids)
+    todo = [cell_id for cell_id in missing(store, plan.running_order, anew) if cell_id not in left_out]
     for cell_id in todo:
+        if cell_id in anew:
+            store.set_aside(cell_id)
         store.forget_failure(cell_id)
     warnings = {slow_arithmetic(prepared.cells[cell_id].config, device) for cell_id in todo} - {None}
     for warning in warnings:

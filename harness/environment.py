@@ -17,6 +17,15 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
+def machine(device: torch.device, *, threads: int) -> dict[str, str | int]:
+    """Return what decides the speed of a run: the processor, the device and the number of threads."""
+    return {
+        "processor": _processor(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": threads,
+    }
+
+
 def environment(device: torch.device) -> dict[str, str | int]:
     """Return versions, the processor, the device and the number of threads of this process."""
     return {
@@ -24,7 +33,5 @@ def environment(device: torch.device) -> dict[str, str | int]:
         "torch": version("torch"),
         "torchvision": version("torchvision"),
         "dfkd": version("dfkd-harness"),
-        "processor": _processor(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "threads": torch.get_num_threads(),
+        **machine(device, threads=torch.get_num_threads()),
     }

@@ -15,6 +15,8 @@ from harness.store import Store, cell_config
 
 EXPERIMENT = "dfkd"
 CELL_TAG = "dfkd.cell"
+FORMER_TAG = "dfkd.former"
+"""How many results of the cell were set aside before this run."""
 
 
 def default_uri(store: Store) -> str:
@@ -76,7 +78,12 @@ class Mirror:
         """Return the cell's run: the one that carries its tag, or a new one."""
         from mlflow.entities import Param, RunStatus, RunTag
 
-        found = self._client.search_runs([self._experiment], f"tags.`{CELL_TAG}` = '{cell_id}'", max_results=1)
+        found = list(self._client.search_runs([self._experiment], f"tags.`{CELL_TAG}` = '{cell_id}'", max_results=1))
+        former = str(len(list((self._store.cell(cell_id) / "former").glob("*"))))
+        if found and found[0].data.tags.get(FORMER_TAG, "0") != former:
+            # Run again because the trainer had changed: the run of the result set aside is no longer the cell's.
+            self._client.set_tag(found[0].info.run_id, CELL_TAG, f"{cell_id} (former)")
+            found = []
         content = cell_config(self._store, cell_id)
         if found:
             run = found[0].info.run_id
@@ -85,7 +92,9 @@ class Mirror:
         else:
             row = next(cell for cell in plan.cells if cell.id == cell_id)
             name = f"{plan.grid} / {row.row} / seed {row.seed}"
-            run = self._client.create_run(self._experiment, tags={CELL_TAG: cell_id}, run_name=name).info.run_id
+            run = self._client.create_run(
+                self._experiment, tags={CELL_TAG: cell_id, FORMER_TAG: former}, run_name=name
+            ).info.run_id
             params = [Param(key, str(value)) for key, value in content["config"].items()]
             made_from = ("teacher_hash", "test_fingerprint", "train_fingerprint", "numerics")
             tags = [RunTag(f"dfkd.{key}", str(content[key])) for key in made_from if content.get(key) is not None]

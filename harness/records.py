@@ -4,11 +4,13 @@
 <store>/cells/<id>/config.json        the resolved configuration and what the id was made from
 <store>/cells/<id>/log.jsonl          one record per epoch
 <store>/cells/<id>/state.pt           full training state, while the cell is unfinished
+<store>/cells/<id>/training.json      by which code and on which machine, while the cell is unfinished
 <store>/cells/<id>/result.json        written last: the cell is done
 <store>/cells/<id>/failure.json       the last attempt ended in an error
 <store>/cells/<id>/student.pt         the student's weights
 <store>/cells/<id>/samples.png        synthesised images
 <store>/cells/<id>/samples/           the same noise after earlier epochs
+<store>/cells/<id>/former/            what the cell came to before it was run again because the trainer had changed
 """
 
 import json
@@ -55,12 +57,18 @@ class Plan:
     context: Mapping[str, Any]
     """What all cells share, for a caption: ``dataset``, ``classes`` (a number), ``image_size``, ``teacher``,
     ``teacher_accuracy`` (a fraction), ``teacher_hash``, ``teacher_origin`` (name of the file it was imported from, or
-    None if it was trained here), ``student``, ``budget``, ``epochs``, ``settings`` (``--set``)."""
+    None if it was trained here), ``student``, ``budget``, ``epochs``, ``settings`` (``--set``), ``stale`` (``keep`` if
+    stale cells are shown without a mark)."""
 
     @property
     def ids(self) -> tuple[str, ...]:
         """Return the distinct cells, in the order of first appearance."""
         return tuple(dict.fromkeys(cell.id for cell in self.cells))
+
+    @property
+    def running_order(self) -> tuple[str, ...]:
+        """Return the distinct cells seed by seed, all rows at the first seed first: half a plan is a whole table."""
+        return tuple(dict.fromkeys(cell.id for seed in self.seeds for cell in self.cells if cell.seed == seed))
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,8 @@ class CellRecord:
     result: Mapping[str, Any] | None
     """If done: ``last``, ``best_on_test``, ``best_epoch``, ``final_mean``, ``final_sd``, ``final_epochs`` (fractions),
     ``validation_last`` (a fraction, where images were kept aside), ``seconds``, ``images_per_second``, ``environment``,
-    ``finished`` (Unix time)."""
+    ``finished`` (Unix time), ``trainer`` (the fingerprints of the code that trained it, one unless it was resumed by
+    other code)."""
     failure: Mapping[str, Any] | None
     """If failed: ``error`` (one line) and ``traceback``."""
     epochs_done: int

@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from dfkd.errors import UserError
 from harness.records import CellRecord, read_cell, read_json, read_log, read_plans
+from harness.staleness import code_counts
 
 
 class StoreError(UserError):
@@ -51,6 +53,27 @@ class Store:
         """Take back a former failure, because the cell is about to run again."""
         if not self.is_running(cell_id):
             (self.cell(cell_id) / "failure.json").unlink(missing_ok=True)
+
+    def set_aside(self, cell_id: str) -> Path | None:
+        """Move what a finished cell came to into its folder ``former``, so that it runs again; return where to.
+
+        None if it is not finished. Called again after a crash half-way, it moves the rest.
+
+        Raises:
+            CellBusyError: another process runs the cell.
+        """
+        folder = self.cell(cell_id)
+        with self.lease(cell_id, patience=0):
+            result = read_json(folder / "result.json")
+            if result is None:
+                return None
+            moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(result["finished"]))
+            former = folder / "former" / f"{moment}-{'-'.join(each[:8] for each in result.get('trainer', ['unknown']))}"
+            former.mkdir(parents=True, exist_ok=True)
+            names = {path.name for path in folder.iterdir()} - {"config.json", "lease", "former", "result.json"}
+            for name in (*sorted(names), "result.json"):  # the result last: without it the cell is not done
+                (folder / name).replace(former / name)
+        return former
 
     def is_running(self, cell_id: str) -> bool:
         """Return whether a process holds the cell's lease; a killed process holds none."""
@@ -139,9 +162,10 @@ def counts(store: Store, ids: list[str]) -> dict[str, int]:
 
 
 def status(store: Store) -> dict[str, Any]:
-    """Return the counts over every stored plan together, and for each plan by itself."""
+    """Return the counts over every stored plan together, and for each plan by itself, with those of the code."""
     plans = read_plans(store.root)
-    total = counts(store, sorted({cell_id for plan in plans for cell_id in plan.ids}))
+    distinct = sorted({cell_id for plan in plans for cell_id in plan.ids})
+    total = counts(store, distinct) | code_counts(store.root, distinct)
     each = [
         {
             "grid": plan.grid,
@@ -151,11 +175,12 @@ def status(store: Store) -> dict[str, Any]:
         }
         | {"seeds": list(plan.seeds)}
         | counts(store, list(plan.ids))
+        | code_counts(store.root, plan.ids)
         for plan in plans
     ]
     failures = [
         {"cell": cell_id, "error": record.failure["error"]}
-        for cell_id in sorted({cell_id for plan in plans for cell_id in plan.ids})
+        for cell_id in distinct
         if (record := store.read(cell_id)).failure
     ]
     return {**total, "plans": each, "failures": failures}

@@ -2,9 +2,10 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from io import StringIO
+from typing import Any
 
 import pandas as pd
 from rich import box
@@ -21,6 +22,8 @@ FORMATS = ("terminal", "markdown", "latex", "csv")
 HEADER = ("Row", "Accuracy (%)", "Difference (points)", "Runs")
 MISSING = "--"
 PLUS_MINUS = "\u00b1"
+DAGGER = "\u2020"
+"""Marks what was trained by code that has changed since."""
 WIDTH = 100
 """Of the terminal's table and caption, in characters."""
 
@@ -38,6 +41,7 @@ LATEX_ESCAPES = str.maketrans(
         ">": "$>$",
         "|": "$|$",
         PLUS_MINUS: r"$\pm$",
+        DAGGER: r"$^\dagger$",
         # At the start of a line, the `\\` of the line before would take these two as its own.
         "[": "{[}",
         "*": "{*}",
@@ -50,6 +54,7 @@ class _Line:
     """One line of the table, rounded."""
 
     row: str
+    """With a dagger if one of its runs is stale."""
     mean: str
     """Empty if missing."""
     sd: str
@@ -82,12 +87,17 @@ def _marks(table: pd.DataFrame) -> dict[str, str]:
     return {row: marks[accuracy] for row, accuracy in shown.items() if accuracy in marks}
 
 
-def _lines(table: pd.DataFrame, *, plan: Plan) -> list[_Line]:
-    """Return the table's lines as they are shown."""
+def _stale_runs(frame: pd.DataFrame, stale: Collection[str]) -> "pd.Series[bool]":
+    """Return of each run whether it is one of the ``stale`` cells and counts."""
+    return (frame["status"] == "done") & frame["cell"].isin(list(stale))
+
+
+def _lines(table: pd.DataFrame, *, plan: Plan, stale: Collection[str]) -> list[_Line]:
+    """Return the table's lines as they are shown; ``stale`` are names of rows."""
     marks = _marks(table)
     return [
         _Line(
-            row=row,
+            row=f"{row} {DAGGER}" if row in stale else row,
             mean=_rounded(accuracy),
             sd=_rounded(sd),
             mark=marks.get(row, ""),
@@ -126,8 +136,19 @@ def _setting(plan: Plan) -> list[str]:
     return [f"{name}: {', '.join(filter(None, parts))}" for name, parts in sentences if any(parts)]
 
 
-def caption(plan: Plan, frame: pd.DataFrame, selection: str, *, best: str = "bold", second: str = "underlined") -> str:
-    """Return what one must know to read the table, as plain text; ``best`` and ``second`` name the two marks."""
+def caption(
+    plan: Plan,
+    frame: pd.DataFrame,
+    selection: str,
+    *,
+    best: str = "bold",
+    second: str = "underlined",
+    stale: Collection[str] = (),
+) -> str:
+    """Return what one must know to read the table, as plain text; ``best`` and ``second`` name the two marks.
+
+    ``stale`` are the cells that were trained by code that has changed since.
+    """
     seeds = ", ".join(str(seed) for seed in plan.seeds)
     over = f"mean {PLUS_MINUS} sd (n - 1) over seeds {seeds}" if len(plan.seeds) > 1 else f"seed {seeds} alone"
     sentences = [
@@ -140,6 +161,8 @@ def caption(plan: Plan, frame: pd.DataFrame, selection: str, *, best: str = "bol
     done, failed = ((frame["status"] == status).sum() for status in ("done", "failed"))
     if done < len(plan.cells):
         sentences.append(f"{len(plan.cells) - done} of {len(plan.cells)} runs missing ({failed} failed)")
+    if number := _stale_runs(frame, stale).sum():
+        sentences.append(f"{DAGGER}: {number} of {done} runs stale, trained by code that has changed since")
     return ". ".join(sentences) + "."
 
 
@@ -207,22 +230,33 @@ def _latex(lines: list[_Line], text: str, *, grid: str) -> str:
     return "% Needs \\usepackage{booktabs} in the preamble.\n" + table
 
 
-def _csv(table: pd.DataFrame, accuracy: pd.DataFrame) -> str:
-    """Return the table for machines, with ``accuracy``'s seeds as further columns: percent and points, six decimals."""
-    numbers = table[["accuracy", "sd", "difference"]].assign(done=accuracy.count(), planned=len(accuracy))
+def _csv(table: pd.DataFrame, accuracy: pd.DataFrame, stale: "pd.Series[Any]") -> str:
+    """Return the table for machines, with ``accuracy``'s seeds as further columns: percent and points, six decimals.
+
+    ``stale`` are numbers of runs, by row.
+    """
+    numbers = table[["accuracy", "sd", "difference"]].assign(done=accuracy.count(), planned=len(accuracy), stale=stale)
     seeds = accuracy.T.add_prefix("seed_")
     # Adding zero takes the sign off -0.0.
     return (numbers.join(seeds).round(6) + 0).to_csv(float_format="%.6f", na_rep="", lineterminator="\n")
 
 
 def render(
-    table: pd.DataFrame, *, plan: Plan, frame: pd.DataFrame, selection: str, format: str, color: bool = False
+    table: pd.DataFrame,
+    *,
+    plan: Plan,
+    frame: pd.DataFrame,
+    selection: str,
+    format: str,
+    color: bool = False,
+    stale: Collection[str] = (),
 ) -> str:
     """Return the table of ``ablation_table`` as text that ends with a newline.
 
     Best and second accuracy are marked among rows whose planned runs are all done, if there are two such rows. The
     terminal's marks are characters, or ANSI bold and underline if ``color``, which other formats ignore. CSV has no
-    caption and no marks, and is the same to the byte for equal results.
+    caption and no marks, and is the same to the byte for equal results. A row with a run among the cells ``stale``,
+    trained by code that has changed since, has a dagger, which the caption explains; in CSV, their number.
 
     Raises:
         ValueError: an unknown format or selection, or a table that is not of this plan, frame and selection.
@@ -235,12 +269,13 @@ def render(
             f"The table must be that of the given plan, frame and selection ({selection!r}), but its numbers differ. "
             "Build it with ablation_table from the same three."
         )
+    by_row = _stale_runs(frame, stale).groupby(frame["row"]).sum().reindex(list(plan.rows), fill_value=0)
     if format == "csv":
-        return _csv(table, accuracy_by_seed(frame, plan=plan, selection=selection))
-    lines = _lines(table, plan=plan)
+        return _csv(table, accuracy_by_seed(frame, plan=plan, selection=selection), by_row)
+    lines = _lines(table, plan=plan, stale=set(by_row.index[by_row > 0]))
     if format == "markdown":
-        return _markdown(lines, caption(plan, frame, selection))
+        return _markdown(lines, caption(plan, frame, selection, stale=stale))
     if format == "latex":
-        return _latex(lines, caption(plan, frame, selection), grid=plan.grid)
+        return _latex(lines, caption(plan, frame, selection, stale=stale), grid=plan.grid)
     marks = {} if color else {"best": "marked *", "second": "marked _"}
-    return _terminal(lines, caption(plan, frame, selection, **marks), color=color)
+    return _terminal(lines, caption(plan, frame, selection, stale=stale, **marks), color=color)

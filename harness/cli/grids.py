@@ -1,10 +1,11 @@
-"""``dfkd plan``, ``dfkd ablate`` and ``dfkd status``: grids of cells."""
+"""``dfkd plan`` and ``dfkd ablate``: grids of cells."""
 
 import json
 import shlex
 import sys
+from collections.abc import Collection
+from dataclasses import replace
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from harness.cli.options import (
     DEFAULT_DATASET,
     DEFAULT_SEEDS,
     DEFAULT_STORE,
+    BudgetHoursOption,
     BudgetOption,
     CpusOption,
     DataRootOption,
@@ -23,8 +25,12 @@ from harness.cli.options import (
     GpusOption,
     GridArgument,
     JsonOption,
+    ProbeOption,
     SeedsOption,
     SetOption,
+    SlotsOption,
+    Stale,
+    StaleOption,
     StoreOption,
     TeacherOption,
     TrackingOption,
@@ -32,9 +38,20 @@ from harness.cli.options import (
     guarded,
     request_of,
 )
+from harness.cli.status import counts_sentence
 from harness.records import Plan
+from harness.staleness import code_counts, stale_cells
 from harness.store import Store, counts, open_store
-from harness.store import status as store_status
+
+STALE_WORDS = {
+    Stale.mark: "kept, and marked in tables; `--stale rerun` runs them again, `--stale keep` takes off the mark.",
+    Stale.keep: "kept without a mark.",
+    Stale.rerun: "run again; the former results are set aside, in the folder `former` of each cell.",
+}
+
+
+def _stale_sentence(number: int, policy: Stale) -> str:
+    return f"{number} finished cells are stale, trained by code that has changed since: {STALE_WORDS[policy]}"
 
 
 class Executor(StrEnum):
@@ -54,19 +71,40 @@ def plan(
     settings: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
     teacher: TeacherOption = None,
+    cpus_per_trial: CpusOption = 1,
+    gpus_per_trial: GpusOption = None,
+    device: DeviceOption = "auto",
+    slots: SlotsOption = None,
+    probe: ProbeOption = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Show what a grid would run and what is done already. Starts nothing and writes nothing."""
+    """Show what a grid would run, what is done already, and the price of the rest. Starts nothing, writes nothing."""
+    from harness.cli.price import price_json, price_plan, price_words
     from harness.driver import prepare
 
     request = request_of(grid, dataset, budget, seeds, settings)
     opened = Store(store.expanduser().resolve())
-    prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=False, cache=False)
+    prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=probe, cache=False)
     totals = counts(opened, list(prepared.plan.ids))
+    price = price_plan(
+        prepared,
+        opened,
+        device=device,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        slots=slots,
+        probe=probe,
+        data_root=data_root,
+    )
     if as_json:
-        print(json.dumps(_plan_json(prepared.plan, opened, totals), indent=1))
+        content = _plan_json(prepared.plan, opened, totals) | {"price": price_json(prepared.plan, price, opened)}
+        content |= code_counts(opened.root, prepared.plan.ids)
+        print(json.dumps(content, indent=1))
     else:
         _print_plan(prepared.plan, opened, totals)
+        print(price_words(prepared.plan, price, opened))
+        if former := stale_cells(opened.root, prepared.plan.ids):
+            print(_stale_sentence(len(former), Stale.mark))
     if prepared.teacher is None:
         errors.print(f"The teacher is not trained yet. Train it with: {prepared.teacher_command}", markup=False)
     return 0
@@ -102,14 +140,7 @@ def _print_plan(plan: Plan, store: Store, totals: dict[str, int]) -> None:
         table.add_row(row, *states)
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
-    console.print(_sentence(totals))
-
-
-def _sentence(totals: dict[str, int]) -> str:
-    return (
-        f"{totals['cells']} distinct cells: {totals['done']} done, {totals['running']} running, "
-        f"{totals['todo']} to do ({totals['failed']} failed before)."
-    )
+    console.print(counts_sentence(totals))
 
 
 @guarded
@@ -129,18 +160,41 @@ def ablate(
     gpus_per_trial: GpusOption = None,
     tracking_uri: TrackingOption = None,
     device: DeviceOption = "auto",
+    budget_hours: BudgetHoursOption = None,
+    stale: StaleOption = Stale.mark,
 ) -> int:
-    """Run the missing cells of a grid. Run again to resume."""
+    """Run the missing cells of a grid, all rows at the first seed first. Run again to resume."""
+    from harness.cli.price import check_budget, cut_plan
     from harness.driver import prepare, run_plan
     from harness.inputs import pick_device
 
+    check_budget(budget_hours)
     request = request_of(grid, dataset, budget, seeds, settings)
     chosen = pick_device(device)
     opened = open_store(store)
     prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=True, cache=True)
     totals = counts(opened, list(prepared.plan.ids))
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{prepared.plan.title} ({prepared.plan.grid}): {_sentence(totals)}")
+    console.print(f"{prepared.plan.title} ({prepared.plan.grid}): {counts_sentence(totals)}")
+    former = stale_cells(opened.root, prepared.plan.ids)
+    if former:
+        console.print(_stale_sentence(len(former), stale), markup=False)
+    anew = former if stale == Stale.rerun else ()
+    prepared = replace(prepared, plan=replace(prepared.plan, context={**prepared.plan.context, "stale": stale.value}))
+    cut = None
+    if budget_hours is not None:
+        cut = cut_plan(
+            prepared,
+            opened,
+            budget_hours=budget_hours,
+            device=device,
+            cpus_per_trial=cpus_per_trial,
+            gpus_per_trial=gpus_per_trial,
+            data_root=data_root,
+            anew=anew,
+        )
+        console.print(cut.before(), markup=False)
+    left_out = cut.left_out if cut else ()
     try:
         run_plan(
             prepared,
@@ -152,6 +206,8 @@ def ablate(
             gpus_per_trial=gpus_per_trial if gpus_per_trial is not None else float(chosen.startswith("cuda")),
             tracking_uri=tracking_uri,
             console=console,
+            left_out=left_out,
+            anew=anew,
         )
     except KeyboardInterrupt:
         totals = counts(opened, list(prepared.plan.ids))
@@ -162,14 +218,18 @@ def ablate(
             markup=False,
         )
         return 130
-    return conclude(prepared.plan, opened, console)
+    exit_status = conclude(prepared.plan, opened, console, left_out=left_out)
+    if cut:
+        console.print(cut.after(), markup=False)
+    return exit_status
 
 
-def conclude(plan: Plan, store: Store, console: Console) -> int:
-    """List the cells that are not done, with their errors; return the exit status."""
+def conclude(plan: Plan, store: Store, console: Console, *, left_out: Collection[str] = ()) -> int:
+    """List the cells that are not done, with their errors, but for those ``left_out``; return the exit status."""
     names = {cell.id: f"{cell.row}, seed {cell.seed}" for cell in reversed(plan.cells)}
     open_cells = [record for cell_id in plan.ids if (record := store.read(cell_id)).status != "done"]
-    for record in open_cells:
+    wanted = [record for record in open_cells if record.id not in left_out]
+    for record in wanted:
         error = record.failure["error"] if record.failure else "not finished: another process may be running it"
         errors.print(
             f"failed: {names[record.id]}: {error}\n        traceback in {store.cell(record.id) / 'failure.json'}",
@@ -177,26 +237,4 @@ def conclude(plan: Plan, store: Store, console: Console) -> int:
         )
     done = len(plan.ids) - len(open_cells)
     console.print(f"{done} of {len(plan.ids)} cells done, in {store.root}", soft_wrap=True)
-    return 1 if open_cells else 0
-
-
-@guarded
-def status(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> int:
-    """Count the cells of every grid that was ever started in a store."""
-    root = store.expanduser().resolve()
-    if not root.is_dir():
-        errors.print(f"There is no store at {root} yet.", markup=False)
-    content = store_status(Store(root))
-    if as_json:
-        print(json.dumps(content, indent=1))
-        return 0
-    table = Table("grid", "data set", "budget", "seeds", "cells", "done", "running", "to do", "failed")
-    for each in content["plans"]:
-        numbers = (str(each[key]) for key in ("cells", "done", "running", "todo", "failed"))
-        table.add_row(each["grid"], each["dataset"], each["budget"], ",".join(map(str, each["seeds"])), *numbers)
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(table)
-    console.print(f"{_sentence(content)} Cells that grids share are counted once.")
-    for failure in content["failures"]:
-        console.print(f"failed: {Path('cells') / failure['cell']}: {failure['error']}", markup=False, soft_wrap=True)
-    return 0
+    return 1 if wanted else 0

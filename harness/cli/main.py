@@ -2,7 +2,21 @@
 
 import typer
 
-from harness.cli import catalogue, data, distill, export, grids, models, report, search, spaces, teacher
+from harness.cli import (
+    catalogue,
+    data,
+    distill,
+    export,
+    gc,
+    grids,
+    mlflow,
+    models,
+    report,
+    search,
+    spaces,
+    status,
+    teacher,
+)
 
 app = typer.Typer(
     name="dfkd",
@@ -17,13 +31,15 @@ app.command(name="distill")(distill.distill)
 app.command(name="plan")(grids.plan)
 app.command(name="ablate")(grids.ablate)
 app.command(name="search")(search.search)
-app.command(name="status")(grids.status)
+app.command(name="status")(status.status)
 app.command(name="report")(report.report)
+app.command(name="gc")(gc.gc)
 app.command(name="export")(export.export)
 app.command(name="models")(models.models)
 app.add_typer(catalogue.app, name="grids")
 app.add_typer(data.app, name="data")
 app.add_typer(spaces.app, name="spaces")
+app.add_typer(mlflow.app, name="mlflow")
 
 
 def main() -> None:

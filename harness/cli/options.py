@@ -3,6 +3,7 @@
 import functools
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, ParamSpec
 
@@ -48,6 +49,40 @@ GpusOption = Annotated[
 ]
 TrackingOption = Annotated[
     str | None, typer.Option("--tracking-uri", help="MLflow's tracking URI; by default SQLite in the store.")
+]
+ProbeOption = Annotated[
+    bool,
+    typer.Option("--probe", help="Where no like cell shows what a step takes, take a few here; needs the teacher."),
+]
+SlotsOption = Annotated[
+    int | None,
+    typer.Option("--slots", min=1, help="Cells at a time; by default as many as this machine's cores or GPUs allow."),
+]
+BudgetHoursOption = Annotated[
+    float | None,
+    typer.Option(
+        "--budget-hours",
+        metavar="H",
+        help="Start only cells whose estimates fit into H GPU-hours, or core-hours without a GPU, seed by seed.",
+    ),
+]
+
+
+class Stale(StrEnum):
+    """What becomes of finished cells whose trainer has changed since."""
+
+    mark = "mark"
+    keep = "keep"
+    rerun = "rerun"
+
+
+StaleOption = Annotated[
+    Stale,
+    typer.Option(
+        "--stale",
+        help="Finished cells whose trainer's code has changed since: marked in tables, kept without a mark, or run "
+        "again, with the former result set aside.",
+    ),
 ]
 
 DEFAULT_STORE = Path("runs")

@@ -24,6 +24,7 @@ from harness.cli.options import (
 )
 from harness.plan import Request
 from harness.records import Plan, read_plan
+from harness.staleness import stale_cells
 from harness.store import Store, StoreError
 
 
@@ -69,13 +70,17 @@ def report(
     request = request_of(grid, dataset, budget, seeds, settings)
     opened = Store(store.expanduser().resolve())
     plan = _stored_plan(request, opened, teacher) or _fresh_plan(request, opened, data_root, teacher)
+    keep = plan.context.get("stale") == "keep"
+    stale = () if keep else stale_cells(opened.root, plan.ids)
     if runs:
-        text = render_runs(runs_table(opened.root, plan), planned=len(plan.cells))
+        text = render_runs(runs_table(opened.root, plan), planned=len(plan.cells), stale=stale)
     else:
         frame = runs_frame(opened.root, plan)
         table = ablation_table(frame, plan=plan, selection=selection)
         color = out is None and sys.stdout.isatty()
-        text = render(table, plan=plan, frame=frame, selection=selection, format=output_format, color=color)
+        text = render(
+            table, plan=plan, frame=frame, selection=selection, format=output_format, color=color, stale=stale
+        )
     if out is None:
         print(text.rstrip("\n"))
     else:

@@ -76,6 +76,21 @@ def test_a_failed_cell_that_succeeds_later_is_the_same_run(mirrored):
     assert (done.info.run_id, done.info.status) == (failed.info.run_id, "FINISHED")
 
 
+def test_a_cell_that_is_run_again_by_other_code_gets_a_run_of_its_own(mirrored):
+    store, plan, client = mirrored
+    write_json(store.cell("a") / "result.json", RESULT)
+    Mirror(default_uri(store), store).sync(plan.ids, plan)
+    store.set_aside("a")
+    RunLog(store.cell("a")).append({"epoch": 1, "time": 30.0, "test_accuracy": 0.75})
+    for _ in range(2):
+        Mirror(default_uri(store), store).sync(plan.ids, plan)
+    tags = {run.data.tags[CELL_TAG]: run for run in runs(client)}
+    assert set(tags) == {"a", "a (former)"}
+    assert (tags["a"].info.status, tags["a (former)"].info.status) == ("RUNNING", "FINISHED")
+    history = client.get_metric_history(tags["a"].info.run_id, "test_accuracy")
+    assert [metric.value for metric in history] == [0.75]
+
+
 def test_a_second_grid_adds_its_tag_to_the_same_run(mirrored):
     store, plan, client = mirrored
     write_json(store.cell("a") / "result.json", RESULT)

@@ -201,7 +201,9 @@ def test_a_hundred_trials_killed_five_times_are_those_of_an_undisturbed_search(t
     lines = (tmp_path / "whole/studies/s/journal.log").read_bytes().count(b"\n")
     for kill in range(1, 6):
         process = subprocess.Popen([*command, str(broken.root), "100"], env=environment)
-        while (not journal.exists() or journal.read_bytes().count(b"\n") < lines * kill // 6) and process.poll() is None:
+        while (
+            not journal.exists() or journal.read_bytes().count(b"\n") < lines * kill // 6
+        ) and process.poll() is None:
             time.sleep(0.01)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()

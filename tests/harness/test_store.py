@@ -83,6 +83,33 @@ def test_status_counts_shared_cells_once(tmp_path):
     assert content["failures"] == [{"cell": "b", "error": "e"}]
 
 
+def test_a_result_is_set_aside_whole_and_the_cell_is_to_do_again(tmp_path):
+    store = Store(tmp_path)
+    write_json(tmp_path / "cells/a/config.json", {"config": {}})
+    assert store.set_aside("a") is None  # not finished
+    RunLog(store.cell("a")).append({"epoch": 1})
+    (store.cell("a") / "samples").mkdir()
+    (store.cell("a") / "samples/epoch-0001.png").write_bytes(b"png")
+    write_json(tmp_path / "cells/a/result.json", RESULT | {"finished": 0.0, "trainer": ["0123456789abcdef"]})
+    former = store.set_aside("a")
+    assert former == store.cell("a") / "former/19700101T000000-01234567"
+    assert {path.name for path in store.cell("a").iterdir()} == {"config.json", "lease", "former"}
+    assert {path.name for path in former.iterdir()} == {"log.jsonl", "samples", "result.json"}
+    record = store.read("a")
+    assert (record.status, record.epochs_done) == ("todo", 0)
+
+
+def test_setting_aside_goes_on_after_a_crash_half_way(tmp_path):
+    store = Store(tmp_path)
+    write_json(tmp_path / "cells/a/result.json", RESULT | {"finished": 0.0})
+    former = store.cell("a") / "former/19700101T000000-unknown"
+    former.mkdir(parents=True)
+    (former / "log.jsonl").write_text("{}")  # was moved before the crash
+    (store.cell("a") / "student.pt").write_bytes(b"weights")
+    assert store.set_aside("a") == former
+    assert {path.name for path in former.iterdir()} == {"log.jsonl", "student.pt", "result.json"}
+
+
 def hold(root, ready):
     with Store(root).lease("a", patience=0):
         ready.set()

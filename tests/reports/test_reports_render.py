@@ -100,11 +100,11 @@ def test_latex():
 
 def test_csv():
     assert write(PLAN, VALUES, "csv") == (
-        "row,accuracy,sd,difference,done,planned,seed_0,seed_1\n"
-        "full,82.000000,2.828427,0.000000,2,2,80.000000,84.000000\n"
-        "- bn,73.000000,4.242641,-9.000000,2,2,70.000000,76.000000\n"
-        "- adv,82.000000,,-2.000000,1,2,,82.000000\n"
-        "- con,,,,0,2,,\n"
+        "row,accuracy,sd,difference,done,planned,stale,seed_0,seed_1\n"
+        "full,82.000000,2.828427,0.000000,2,2,0,80.000000,84.000000\n"
+        "- bn,73.000000,4.242641,-9.000000,2,2,0,70.000000,76.000000\n"
+        "- adv,82.000000,,-2.000000,1,2,0,,82.000000\n"
+        "- con,,,,0,2,0,,\n"
     )
 
 
@@ -226,9 +226,9 @@ def test_csv_keeps_six_decimals_and_no_negative_zero():
     text = write(make_plan(["a", "b"], seeds=(0, 1)), [0.123456789, 0.2, 0.123456788, 0.2], "csv")
     _, a, b = text.splitlines()
     # (12.3456789 + 20) / 2 = 16.17283945; sd = 7.6543211 / sqrt(2) = 5.41242235.
-    assert a == "a,16.172839,5.412422,0.000000,2,2,12.345679,20.000000"
+    assert a == "a,16.172839,5.412422,0.000000,2,2,0,12.345679,20.000000"
     # b is 0.0000001 points below a on seed 0.
-    assert b == "b,16.172839,5.412422,0.000000,2,2,12.345679,20.000000"
+    assert b == "b,16.172839,5.412422,0.000000,2,2,0,12.345679,20.000000"
 
 
 def test_csv_is_the_same_to_the_byte_for_equal_results(tmp_path):
@@ -271,6 +271,30 @@ def test_caption_counts_todo_as_missing_but_not_as_failed():
     frame.loc[7, "status"] = "todo"
     assert caption(PLAN, frame, "last").endswith(". 3 of 8 runs missing (2 failed).")
     assert caption(PLAN, frame[:4], "last").endswith(". 4 of 8 runs missing (0 failed).")
+
+
+@pytest.mark.parametrize(
+    ("format", "marked"), [("terminal", "- bn \u2020"), ("markdown", "- bn \u2020"), ("latex", r"- bn $^\dagger$ &")]
+)
+def test_rows_with_a_stale_run_have_a_dagger_that_the_caption_explains(format, marked):
+    frame = make_frame(PLAN, VALUES)
+    # One run of "- bn"; a run that failed has no result to be stale.
+    stale = ["- bn/1", "- con/0"]
+    table = ablation_table(frame, plan=PLAN)
+    text = render(table, plan=PLAN, frame=frame, selection="last", format=format, stale=stale)
+    dagger = r"$^\dagger$" if format == "latex" else "\u2020"
+    assert marked in text
+    assert text.count(dagger) == 2
+    shown = " ".join(text.split())
+    assert f"{dagger}: 1 of 5 runs stale, trained by code that has changed since." in shown
+    assert dagger not in render(table, plan=PLAN, frame=frame, selection="last", format=format)
+
+
+def test_csv_counts_stale_runs_by_row():
+    frame = make_frame(PLAN, VALUES)
+    table = ablation_table(frame, plan=PLAN)
+    text = render(table, plan=PLAN, frame=frame, selection="last", format="csv", stale=["full/0", "full/1", "- bn/1"])
+    assert [line.split(",")[6] for line in text.splitlines()] == ["stale", "2", "1", "0", "0"]
 
 
 def test_caption_names_the_selection():

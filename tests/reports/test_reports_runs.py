@@ -22,9 +22,9 @@ PLAN = Plan(
 )
 
 
-def result(threads=1):
+def result(threads=1, **extra):
     machine = {"processor": "P", "device": "cpu", "threads": threads, "python": "3", "torch": "2", "torchvision": "0"}
-    return {"last": 0.5, "best_on_test": 0.625, "seconds": 90.0, "cpu_seconds": 120.0, "environment": machine}
+    return {"last": 0.5, "best_on_test": 0.625, "seconds": 90.0, "cpu_seconds": 120.0, "environment": machine, **extra}
 
 
 @pytest.fixture
@@ -51,7 +51,25 @@ def test_a_shared_cell_costs_once_and_every_machine_is_named(store):
     assert "1 cells on: processor P, device cpu, threads 1, python 3, torch 2, torchvision 0." in text
     assert "1 cells on: processor P, device cpu, threads 2" in text
     line = next(line for line in text.splitlines() if "twin" in line)
-    assert [part.strip() for part in line.strip("|").split("|")] == ["twin", "1", "50.00", "62.50", "2.0", "1.5", "c1"]
+    assert [part.strip() for part in line.strip("|").split("|")] == [
+        "twin",
+        "1",
+        "50.00",
+        "62.50",
+        "2.0",
+        "1.5",
+        "c1",
+        "unknown",
+    ]
+
+
+def test_the_code_of_a_run_is_named_and_marked_if_stale(store):
+    write_json(store / "cells" / "c0" / "result.json", result(trainer=["0123456789abcdef", "fedcba9876543210"]))
+    text = render_runs(runs_table(store, PLAN), planned=4, stale=["c0"])
+    last = [line.strip("|").split("|")[-1].strip() for line in text.splitlines()[:5]]
+    assert (last[0], last[2:]) == ("Trainer", ["unknown", "01234567+fedcba98 \u2020", "unknown"])
+    assert "\u2020 1 cells are stale" in text
+    assert "\u2020" not in render_runs(runs_table(store, PLAN), planned=4)
 
 
 def test_nothing_done_is_an_empty_table(tmp_path):

@@ -1,0 +1,84 @@
+"""``dfkd status``: every grid of a store, once or until Ctrl-C."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from dfkd.errors import ConfigError
+from harness.cli.options import DEFAULT_STORE, JsonOption, StoreOption, errors, guarded
+from harness.store import Store
+from harness.store import status as store_status
+
+COLUMNS = {"cells": "cells", "done": "done", "running": "running", "todo": "to do", "failed": "failed"} | {
+    "stale": "stale",
+    "unknown_code": "unknown code",
+}
+"""Numbers of a grid, and their headings."""
+
+PERIOD = 2.0
+"""Seconds between two looks at a store that is watched."""
+
+
+def counts_sentence(totals: dict[str, int]) -> str:
+    """Return the counts of ``harness.store.counts`` in words."""
+    return (
+        f"{totals['cells']} distinct cells: {totals['done']} done, {totals['running']} running, "
+        f"{totals['todo']} to do ({totals['failed']} failed before)."
+    )
+
+
+@guarded
+def status(
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it anew every other second, until Ctrl-C.")] = False,
+) -> int:
+    """Count the cells of every grid that was ever started in a store."""
+    if watch and as_json:
+        raise ConfigError("`--watch` must be given without `--json`, which prints one object. Leave one of them out.")
+    root = store.expanduser().resolve()
+    if not root.is_dir():
+        errors.print(f"There is no store at {root} yet.", markup=False)
+    console = Console(highlight=False, soft_wrap=True)
+    if as_json:
+        print(json.dumps(store_status(Store(root)), indent=1))
+    elif watch:
+        _watch(Store(root), console)
+    else:
+        console.print(_view(store_status(Store(root))))
+    return 0
+
+
+def _watch(store: Store, console: Console) -> None:
+    """Show the store's state until Ctrl-C, which is how one leaves."""
+    with Live(_view(store_status(store)), console=console, auto_refresh=False) as live:
+        try:
+            while True:
+                time.sleep(PERIOD)
+                live.update(_view(store_status(store)), refresh=True)
+        except KeyboardInterrupt:
+            return
+
+
+def _view(content: dict[str, Any]) -> Group:
+    """Return what ``harness.store.status`` gave as a table and sentences."""
+    table = Table("grid", "data set", "budget", "seeds", *COLUMNS.values())
+    for each in content["plans"]:
+        numbers = (str(each[key]) for key in COLUMNS)
+        table.add_row(each["grid"], each["dataset"], each["budget"], ",".join(map(str, each["seeds"])), *numbers)
+    lines = [f"{counts_sentence(content)} Cells that grids share are counted once."]
+    if content["stale"] or content["unknown_code"]:
+        lines.append(
+            f"Of the done cells {content['stale']} are stale, trained by code that has changed since, and "
+            f"{content['unknown_code']} are of unknown code, from before it was recorded. What becomes of stale cells, "
+            "`dfkd ablate GRID --stale mark|keep|rerun` decides."
+        )
+    lines += [f"failed: {Path('cells') / failure['cell']}: {failure['error']}" for failure in content["failures"]]
+    return Group(table, *map(Text, lines))

@@ -1,0 +1,42 @@
+"""Which finished cells were trained by code that has changed since."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from dfkd.config import RunConfig
+from dfkd.overrides import flatten
+from harness.fingerprint import fingerprint
+from harness.records import CellRecord, read_cell, read_json
+
+UNKNOWN = "unknown"
+"""Stands for the fingerprint of code that did not leave one."""
+
+_DEFAULTS = flatten(RunConfig())
+
+
+def staleness(store: Path, record: CellRecord) -> str | None:
+    """Return ``current``, ``stale`` or ``unknown`` for a finished cell, None for another.
+
+    Stale is a cell of which an epoch was trained by code with another fingerprint than the present one has; unknown,
+    one of which an epoch was trained before fingerprints were recorded.
+    """
+    if record.result is None:
+        return None
+    used = record.result.get("trainer", [UNKNOWN])
+    if UNKNOWN in used:
+        return "unknown"
+    content = read_json(store / "cells" / record.id / "config.json")
+    if content is None:
+        return "unknown"
+    return "current" if set(used) == {fingerprint(_DEFAULTS | content["config"])} else "stale"
+
+
+def code_counts(store: Path, ids: Iterable[str]) -> dict[str, int]:
+    """Return how many of the distinct cells ``ids`` are done and ``stale``, and how many are of ``unknown_code``."""
+    found = [staleness(store, read_cell(store, cell_id)) for cell_id in ids]
+    return {"stale": found.count("stale"), "unknown_code": found.count("unknown")}
+
+
+def stale_cells(store: Path, ids: Iterable[str]) -> tuple[str, ...]:
+    """Return those of the distinct cells ``ids`` that are stale, in their order."""
+    return tuple(cell_id for cell_id in ids if staleness(store, read_cell(store, cell_id)) == "stale")
