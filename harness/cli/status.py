@@ -16,12 +16,6 @@ from harness.cli.options import DEFAULT_STORE, JsonOption, StoreOption, errors, 
 from harness.store import Store
 from harness.store import status as store_status
 
-COLUMNS = {"cells": "cells", "done": "done", "running": "running", "todo": "to do", "failed": "failed"} | {
-    "stale": "stale",
-    "unknown_code": "unknown code",
-}
-"""Numbers of a grid, and their headings."""
-
 PERIOD = 2.0
 """Seconds between two looks at a store that is watched."""
 
@@ -69,10 +63,14 @@ def _watch(store: Store, console: Console) -> None:
 
 def _view(content: dict[str, Any]) -> Group:
     """Return what ``harness.store.status`` gave as a table and sentences."""
-    table = Table("grid", "data set", "budget", "seeds", *COLUMNS.values())
+    table = Table("grid", "data set", "budget", "seeds", "done", "left", "code of what is done")
     for each in content["plans"]:
-        numbers = (str(each[key]) for key in COLUMNS)
-        table.add_row(each["grid"], each["dataset"], each["budget"], ",".join(map(str, each["seeds"])), *numbers)
+        left = _told(each, {"running": "running", "todo": "to do", "failed": "failed before"})
+        code = _told(each, {"stale": "stale", "unknown_code": "unknown"})
+        done = f"{each['done']} of {each['cells']}"
+        table.add_row(
+            each["grid"], each["dataset"], each["budget"], ",".join(map(str, each["seeds"])), done, left, code
+        )
     lines = [f"{counts_sentence(content)} Cells that grids share are counted once."]
     if content["stale"] or content["unknown_code"]:
         lines.append(
@@ -82,3 +80,8 @@ def _view(content: dict[str, Any]) -> Group:
         )
     lines += [f"failed: {Path('cells') / failure['cell']}: {failure['error']}" for failure in content["failures"]]
     return Group(table, *map(Text, lines))
+
+
+def _told(counts: dict[str, Any], words: dict[str, str]) -> str:
+    """Return the counts that are not 0, in words."""
+    return ", ".join(f"{counts[key]} {word}" for key, word in words.items() if counts[key])

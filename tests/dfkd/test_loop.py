@@ -227,11 +227,12 @@ def test_divergence_keeps_the_last_good_state(run, tmp_path, monkeypatch):
 @pytest.mark.parametrize("overrides", [{"compute.channels_last": True}, {"compute.precision": "bfloat16"}])
 def test_memory_order_and_precision_move_the_last_digits_only(run, overrides):
     # One step each, so that rounding has not grown yet. bfloat16 has 8 bits, and the cosines of an untrained network's
-    # features differ in the last of them: L_SFCL at tau 0.07 is left out there.
+    # features differ in the last of them: L_SFCL at tau 0.07 is left out there. In float32 it moves most, too:
+    # by 2e-3 on a processor without AVX-512.
     (plain,), (other,) = run(SHORT), run(SHORT | overrides)
     low = "compute.precision" in overrides
     terms = TERMS[:-1] if low else TERMS
-    expected = pytest.approx({t: plain[t] for t in terms}, rel=0.1 if low else 1e-3)
+    expected = pytest.approx({t: plain[t] for t in terms}, rel=0.1 if low else 5e-3)
     assert {t: other[t] for t in terms} == expected
 
 

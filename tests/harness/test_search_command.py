@@ -138,7 +138,7 @@ def test_a_teacher_that_saw_the_validation_images_is_refused(run, teacher_store,
     ("text", "words"),
     [
         (SPACE.replace("mhad.weight", "mhad.wieght"), ["line 3", "wieght", "Did you mean `student_loss.mhad.weight`"]),
-        (SPACE.replace("low = 0.0", "low = -50.0"), ["line 3", "student_loss.mhad.weight", ">= 0", "-50"]),
+        (SPACE.replace("low = 0.0", "low = -40.0"), ["line 3", "student_loss.mhad.weight", ">= 0", "-40"]),
         (SPACE.replace('"1", ', '"1+1", '), ["line 4", "student_loss.mhad.orders", "ascending orders", "1+1"]),
         (SPACE.replace('"1", ', '"1", "1", '), ["line 4", "student_loss.mhad.orders", "must differ"]),
         (SPACE + '"data.image_size" = { choices = [16, 32] }', ["line 5", "data.image_size", "share teacher, data"]),
