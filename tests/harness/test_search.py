@@ -14,7 +14,7 @@ from harness.search.loop import Limits, Search
 from harness.search.objectives import OBJECTIVES, parse_objectives
 from harness.search.study import open_study
 from harness.search.suggest import NAMES
-from searching import BETA, GAMMA, ORDERS, Bench, Killed, bowl, finish
+from searching import BETA, GAMMA, ORDERS, Bench, Killed, bowl, finish, points, states
 
 ACCURACY = (OBJECTIVES["accuracy"],)
 COMPLETE, FAIL, RUNNING = TrialState.COMPLETE, TrialState.FAIL, TrialState.RUNNING
@@ -24,14 +24,6 @@ COMPLETE, FAIL, RUNNING = TrialState.COMPLETE, TrialState.FAIL, TrialState.RUNNI
 def bench(tmp_path):
     """A search over two weights and, where the first is positive, the orders."""
     return Bench(tmp_path / "runs")
-
-
-def points(trials):
-    return [trial.params for trial in trials]
-
-
-def states(trials):
-    return [trial.state for trial in trials]
 
 
 class TestSuggestions:

@@ -20,7 +20,7 @@ from harness.search.known import known_cells, seed_noise
 from harness.search.objectives import OBJECTIVES
 from harness.search.study import open_study
 from harness.store import StoreError
-from searching import BETA, GAMMA, ORDERS, Bench, Killed, finish
+from searching import BETA, GAMMA, ORDERS, Bench, Killed, finish, points, states
 
 COMPLETE, RUNNING = TrialState.COMPLETE, TrialState.RUNNING
 
@@ -29,14 +29,6 @@ COMPLETE, RUNNING = TrialState.COMPLETE, TrialState.RUNNING
 def bench(tmp_path):
     """A search over two weights and, where the first is positive, the orders."""
     return Bench(tmp_path / "runs")
-
-
-def points(trials):
-    return [trial.params for trial in trials]
-
-
-def states(trials):
-    return [trial.state for trial in trials]
 
 
 def own(trials):

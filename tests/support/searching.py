@@ -99,3 +99,13 @@ class Bench:
                 search.done(cell_id)
             self.stopped = search.stopped
             return study.trials
+
+
+def points(trials):
+    """Return what each trial tried."""
+    return [trial.params for trial in trials]
+
+
+def states(trials):
+    """Return what became of each trial."""
+    return [trial.state for trial in trials]
