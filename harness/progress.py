@@ -12,6 +12,19 @@ from harness.records import Plan, read_log
 from harness.store import Store
 
 
+def new_progress(console: Console) -> Progress:
+    """Return bars with a description, a count, a note and the time, that leave nothing on the screen."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+
+
 class ProgressView:
     """Shows ``ids`` on ``console``: bars on a terminal, and a line for each cell that ends anywhere."""
 
@@ -33,15 +46,7 @@ class ProgressView:
         self._start = time.monotonic()
         self._failed = 0
         self._best: tuple[float, str] | None = None
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-        )
+        self._progress = new_progress(console)
         self._total = self._progress.add_task("[bold]cells[/bold]", total=len(ids), note="starting")
         self._bars: dict[str, TaskID] = {}
         if console.is_terminal:

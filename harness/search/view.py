@@ -6,8 +6,8 @@ from dataclasses import replace
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from harness.progress import new_progress
 from harness.records import Plan, PlannedCell, read_log, write_plan
 from harness.search.objectives import Objective
 from harness.search.study import UNFINISHED, Study
@@ -43,16 +43,8 @@ class SearchView:
         self._study, self._objectives, self._trials, self._epochs = study, objectives, trials, epochs
         self._store, self._console = store, console
         self._running: tuple[str, ...] = ()
-        self._progress = Progress(
-            TextColumn("[bold]trials[/bold]"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-        )
-        self._bar = self._progress.add_task("trials", total=trials, note="starting")
+        self._progress = new_progress(console)
+        self._bar = self._progress.add_task("[bold]trials[/bold]", total=trials, note="starting")
         self._refresh()
         if console.is_terminal:
             self._progress.start()
