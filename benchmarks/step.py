@@ -89,15 +89,14 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, float | str]]:
     ]
 
 
-def environment(arguments: argparse.Namespace) -> dict[str, str | int]:
-    device = torch.device(arguments.device)
+def environment(device: torch.device) -> dict[str, str | int]:
+    """Return what of this machine and process the timings depend on."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
-        "rounds": arguments.rounds,
     }
 
 
@@ -117,7 +116,11 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     rows = measure(arguments)
     print_table(rows)
-    content = {"settings": arguments.set, "variants": arguments.variant, "environment": environment(arguments)}
+    content = {
+        "settings": arguments.set,
+        "variants": arguments.variant,
+        "environment": environment(torch.device(arguments.device)) | {"rounds": arguments.rounds},
+    }
     if arguments.out:
         arguments.out.write_text(json.dumps(content | {"rows": rows}, indent=1) + "\n")
 

@@ -5,7 +5,8 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import ModuleType
 
 import torch
@@ -22,6 +23,8 @@ class EpochCost:
         self._events: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
         if self._cuda:
             self._cuda.reset_peak_memory_stats(device)
+        else:
+            _forget_peak()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -40,7 +43,8 @@ class EpochCost:
     def record(self, phases: tuple[str, ...]) -> dict[str, float]:
         """Return ``seconds`` and ``cpu_seconds`` (of all threads) since the start, and ``<phase>_seconds`` per phase.
 
-        ``peak_memory_bytes`` is what was allocated on the GPU since the start, or by this process since it began.
+        ``peak_memory_bytes`` is the most that was allocated on the GPU since the start; without a GPU, the most memory
+        that this process held since the start, or, on systems other than Linux, since it began.
         """
         if self._cuda:
             self._cuda.synchronize(self._device)
@@ -48,11 +52,26 @@ class EpochCost:
                 self._seconds[name] += before.elapsed_time(after) / 1000
             memory = self._cuda.max_memory_allocated(self._device)
         else:
-            # In KiB on Linux, in bytes on macOS.
-            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+            memory = _peak()
         return {
             "seconds": time.perf_counter() - self._start,
             "cpu_seconds": time.process_time() - self._cpu_start,
             **{f"{phase}_seconds": self._seconds[phase] for phase in phases},
             "peak_memory_bytes": memory,
         }
+
+
+def _forget_peak() -> None:
+    """Let Linux count this process's peak of resident memory from here on; elsewhere do nothing."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM
+
+
+def _peak() -> int:
+    """Return the peak of this process's resident memory in bytes."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    # In KiB on Linux, in bytes on macOS.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
