@@ -111,6 +111,13 @@ def open_source(where: "Source | Path | str") -> Source:
     return StoreSource(root)
 
 
+def mlflow_links(uri: str, ids: Iterable[str]) -> dict[str, str]:
+    """Return where in MLflow each cell's run is, of those that have one."""
+    from reports.tracking import TrackingSource  # here, because MLflow takes a second to import
+
+    return TrackingSource(uri).links(ids)
+
+
 def choose_plan(source: Source, grid: str | None = None, *, key: str | None = None) -> Plan:
     """Return the one plan of ``grid``, or with this ``key`` or its beginning.
 

@@ -6,6 +6,7 @@ from harness.cli import (
     catalogue,
     data,
     distill,
+    explain,
     export,
     gc,
     grids,
@@ -33,6 +34,7 @@ app.command(name="ablate")(grids.ablate)
 app.command(name="search")(search.search)
 app.command(name="status")(status.status)
 app.command(name="report")(report.report)
+app.command(name="explain")(explain.explain)
 app.command(name="gc")(gc.gc)
 app.command(name="export")(export.export)
 app.command(name="models")(models.models)

@@ -1,0 +1,77 @@
+"""What the commands that show results share: the plan that is meant, its stale cells, and refusals as messages."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from dfkd.errors import UserError
+from harness.plan import Request
+from harness.records import Plan, read_plan
+from harness.staleness import stale_cells
+from harness.store import Store, StoreError
+
+
+class RefusedReportError(UserError):
+    """Runs cannot be shown as asked."""
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what the reports refuse into a message for the user."""
+    from reports import ReportError
+
+    try:
+        yield
+    except ReportError as error:
+        raise RefusedReportError(str(error)) from None
+
+
+def plan_of(request: Request, store: Store, *, data_root: Path | None, teacher: Path | None) -> Plan:
+    """Return the plan as it was last run, which needs neither images nor teacher to be at hand, or else a fresh one."""
+    return _stored_plan(request, store, teacher) or _fresh_plan(request, store, data_root, teacher)
+
+
+def _stored_plan(request: Request, store: Store, teacher: Path | None) -> Plan | None:
+    from_file = None
+    if teacher is not None:
+        from dfkd.teacher import describe_teacher
+
+        from_file = describe_teacher(teacher)["hash"]
+    return read_plan(store.root / "plans" / f"{request.key(from_file)}.json")
+
+
+def _fresh_plan(request: Request, store: Store, data_root: Path | None, teacher: Path | None) -> Plan:
+    """Return the plan of a grid that was never run here: its table shows what is missing."""
+    from harness.driver import prepare
+
+    return prepare(request, store=store, data_root=data_root, teacher=teacher, teacher_needed=False, cache=False).plan
+
+
+def marked_stale(plan: Plan, store: Store) -> tuple[str, ...]:
+    """Return the cells that a table marks as stale: none where the plan keeps them on purpose."""
+    return () if plan.context.get("stale") == "keep" else stale_cells(store.root, plan.ids)
+
+
+def network_costs(names: Sequence[str], plan: Plan) -> dict[str, tuple[float, float]]:
+    """Return parameters and multiply-accumulates of the networks ``names``, at the plan's classes and image size."""
+    from dfkd.models.cost import measure
+
+    classes, size = plan.context.get("classes"), plan.context.get("image_size")
+    if not classes or not size:
+        return {}
+    costs = {name: measure(name, classes=classes, image_size=size)[1] for name in names}
+    return {name: (cost.parameters, cost.flops) for name, cost in costs.items()}
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a report; raise StoreError if it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            path.write_text(content.rstrip("\n") + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(
+            f"`--out` must name a file that can be written, but {path} is not: {error.strerror}."
+        ) from None
