@@ -5,6 +5,7 @@ from reports.errors import ReportError
 from reports.explain import explain, explained
 from reports.formats import FORMATS, write
 from reports.frame import load_runs, runs_frame
+from reports.page import page
 from reports.published import published
 from reports.render import COLUMNS, DEFAULT_COLUMNS, ablation_sheet, render
 from reports.runs import render_runs, runs_table
@@ -27,6 +28,7 @@ __all__ = [
     "load_runs",
     "mlflow_links",
     "open_source",
+    "page",
     "published",
     "render",
     "render_runs",

@@ -150,8 +150,8 @@ def _latex(sheet: Sheet) -> str:
     return "% Needs \\usepackage{booktabs} in the preamble.\n" + table
 
 
-def html_table(sheet: Sheet, *, sort_values: bool = True) -> str:
-    """Return the table with its caption, as HTML without style; numbers carry what a script sorts them by."""
+def html_table(sheet: Sheet, *, with_caption: bool = True) -> str:
+    """Return the table and its notes as HTML without style; numbers carry what a script sorts them by."""
     tag = {"best": "<b>{}</b>", "second": "<u>{}</u>", "": "{}"}
     heads = [
         f'<th scope="col"{" class=number" if column.number else ""}>{html.escape(column.name)}</th>'
@@ -162,15 +162,15 @@ def html_table(sheet: Sheet, *, sort_values: bool = True) -> str:
         entries = []
         for i, entry in enumerate(line):
             shown = tag[entry.mark].format(html.escape(entry.text))
-            number = re.match(r"[+-]?\d+(\.\d+)?", entry.text) if i and sort_values else None
+            number = re.match(r"[+-]?\d+(\.\d+)?", entry.text) if i else None
             value = f' data-value="{float(number[0])}"' if number else ""
             side = " class=number" if sheet.columns[i].number else ""
             entries.append(f'<th scope="row">{shown}</th>' if i == 0 else f"<td{side}{value}>{shown}</td>")
         rows.append(f"<tr>{''.join(entries)}</tr>")
     notes = "".join(f"<p>{html.escape(note)}</p>\n" for note in sheet.notes)
-    caption = html.escape(caption_text(sheet, "html"))
+    caption = f"<caption>{html.escape(caption_text(sheet, 'html'))}</caption>\n" if with_caption else ""
     return (
-        f"<table>\n<caption>{caption}</caption>\n<thead><tr>{''.join(heads)}</tr></thead>\n<tbody>\n"
+        f"<table>\n{caption}<thead><tr>{''.join(heads)}</tr></thead>\n<tbody>\n"
         + "\n".join(rows)
         + f"\n</tbody>\n</table>\n{notes}"
     )

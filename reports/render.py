@@ -34,7 +34,7 @@ def stale_runs(frame: pd.DataFrame, stale: Collection[str]) -> "pd.Series[bool]"
     return (frame["status"] == "done") & frame["cell"].isin(list(stale))
 
 
-def _setting(plan: Plan) -> list[str]:
+def setting(plan: Plan) -> list[str]:
     """Return what all runs share, as sentences without their full stops; what the plan does not say is left out."""
     context = plan.context
     accuracy, size = context.get("teacher_accuracy"), context.get("image_size")
@@ -80,7 +80,7 @@ def caption(
     over = f"mean {PLUS_MINUS} sd (n - 1) over seeds {seeds}" if len(plan.seeds) > 1 else f"seed {seeds} alone"
     sentences = [
         plan.title,
-        *_setting(plan),
+        *setting(plan),
         f"Accuracy: {over}; {SELECTIONS[selection]}",
         f"Difference: from {plan.reference}, paired by seed",
         *more,

@@ -8,6 +8,7 @@ from harness.cli import (
     distill,
     explain,
     export,
+    figure,
     gc,
     grids,
     mlflow,
@@ -35,6 +36,7 @@ app.command(name="search")(search.search)
 app.command(name="status")(status.status)
 app.command(name="report")(report.report)
 app.command(name="explain")(explain.explain)
+app.command(name="figure")(figure.figure)
 app.command(name="gc")(gc.gc)
 app.command(name="export")(export.export)
 app.command(name="models")(models.models)

@@ -5,7 +5,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 import typer
 
 from dfkd.errors import ConfigError, nearest
@@ -24,8 +23,15 @@ from harness.cli.options import (
     guarded,
     request_of,
 )
-from harness.cli.reporting import marked_stale, network_costs, plan_of, refusals, write_file
-from harness.records import Plan
+from harness.cli.reporting import (
+    all_pictures,
+    marked_stale,
+    network_costs,
+    plan_of,
+    refusals,
+    students_of,
+    write_file,
+)
 from harness.store import Store
 
 
@@ -92,7 +98,7 @@ def report(
     ] = None,
 ) -> int:
     """Print the table of a grid: planned rows, mean and sd over seeds, differences paired by seed."""
-    from reports import ablation_sheet, published, render_runs, runs_frame, runs_table, write
+    from reports import ablation_sheet, page, published, render_runs, runs_frame, runs_table, write
 
     names = parse_columns(columns)
     if output_format == Format.excel and out is None:
@@ -105,6 +111,16 @@ def report(
         theirs = published(plan.grid) if beside else None
         if runs:
             content: str | bytes = render_runs(runs_table(opened.root, plan), planned=len(plan.cells), stale=stale)
+        elif output_format == Format.html:
+            content = page(
+                opened.root,
+                plan,
+                selection=selection,
+                stale=stale,
+                networks=network_costs(students_of(runs_frame(opened.root, plan), plan), plan),
+                pictures=all_pictures(plan, opened, request=request, data_root=data_root),
+                arguments=_arguments(dataset, budget, seeds, settings, data_root, store),
+            )
         else:
             frame = runs_frame(opened.root, plan)
             sheet = ablation_sheet(
@@ -113,7 +129,7 @@ def report(
                 selection=selection,
                 columns=names,
                 stale=stale,
-                networks=network_costs(_students(frame, plan), plan) if {"parameters", "flops"} & {*names} else None,
+                networks=network_costs(students_of(frame, plan), plan) if {"parameters", "flops"} & {*names} else None,
                 published=theirs,
             )
             content = write(sheet, output_format, color=out is None and sys.stdout.isatty())
@@ -139,7 +155,16 @@ def parse_columns(text: str | None) -> tuple[str, ...]:
     return names
 
 
-def _students(frame: pd.DataFrame, plan: Plan) -> list[str]:
-    """Return the architectures of the students of which the store knows."""
-    named = set(frame.get("config.student.architecture", pd.Series(dtype=str)).dropna())
-    return sorted(named | {str(plan.context["student"])} - {"by row", "None"})
+def _arguments(
+    dataset: str, budget: str | None, seeds: str, settings: list[str] | None, data_root: Path | None, store: Path
+) -> list[str]:
+    """Return the options that a command needs to mean the same plan; those at their default are left out."""
+    named = {
+        "--dataset": (dataset, DEFAULT_DATASET),
+        "--data-root": (data_root, None),
+        "--budget": (budget, None),
+        "--seeds": (seeds, DEFAULT_SEEDS),
+        "--store": (store, DEFAULT_STORE),
+    }
+    given = [part for name, (value, usual) in named.items() if value != usual for part in (name, str(value))]
+    return [*given, *(part for setting in settings or [] for part in ("--set", setting))]

@@ -3,12 +3,16 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dfkd.errors import UserError
 from harness.plan import Request
 from harness.records import Plan, read_plan
 from harness.staleness import stale_cells
 from harness.store import Store, StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class RefusedReportError(UserError):
@@ -61,6 +65,44 @@ def network_costs(names: Sequence[str], plan: Plan) -> dict[str, tuple[float, fl
         return {}
     costs = {name: measure(name, classes=classes, image_size=size)[1] for name in names}
     return {name: (cost.parameters, cost.flops) for name, cost in costs.items()}
+
+
+def students_of(frame: "pd.DataFrame", plan: Plan) -> list[str]:
+    """Return the architectures of the students that are known."""
+    named = set(frame["config.student.architecture"].dropna()) if "config.student.architecture" in frame else set()
+    return sorted(named | {str(plan.context.get("student"))} - {"by row", "None"})
+
+
+def all_pictures(
+    plan: Plan, store: Store, *, request: Request | None = None, data_root: Path | None = None
+) -> dict[str, Any]:
+    """Return real images, where they are at hand, and each row's synthetic ones, of its first seed that has some."""
+    import numpy as np
+    from PIL import Image
+
+    from reports.figures import tiles
+
+    size = plan.context.get("image_size")
+    pictures: dict[str, Any] = {} if request is None else _real_pictures(request, store, data_root)
+    for row in plan.rows if size else ():
+        cells = [cell for cell in plan.cells if cell.row == row]
+        path = next((path for cell in cells if (path := store.cell(cell.id) / "samples.png").exists()), None)
+        if path is not None:
+            with Image.open(path) as picture:
+                pictures[row] = tiles(np.asarray(picture.convert("RGB")), size=int(size))
+    return pictures
+
+
+def _real_pictures(request: Request, store: Store, data_root: Path | None) -> dict[str, Any]:
+    """Return test images of as many classes as there are, or nothing where they are not at hand."""
+    from dfkd.evaluation import load_test_images
+
+    try:
+        test = load_test_images(request.base.data, root=data_root, cache=store.cache)
+    except UserError:
+        return {}
+    chosen = [int((test.labels == label).nonzero()[0]) for label in range(min(8, len(test.class_names)))]
+    return {"Real test images": test.images[chosen].permute(0, 2, 3, 1).numpy()}
 
 
 def write_file(path: Path, content: str | bytes) -> None:
