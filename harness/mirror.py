@@ -6,15 +6,25 @@ Everything is read from the store, so the mirror can fail, be deleted, or be poi
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.records import Plan, read_log
+from harness.records import (
+    CELL_TAG,
+    CONFIG_TAG,
+    ERROR_TAG,
+    EXPERIMENT,
+    PLAN_TAG,
+    PLANS_EXPERIMENT,
+    RESULT_TAG,
+    Plan,
+    plan_record,
+    read_log,
+    to_tags,
+)
 from harness.store import Store, cell_config
 
-EXPERIMENT = "dfkd"
-CELL_TAG = "dfkd.cell"
 FORMER_TAG = "dfkd.former"
 """How many results of the cell were set aside before this run."""
 
@@ -46,19 +56,45 @@ class Mirror:
             logging.getLogger(name).setLevel(logging.ERROR)
         self._store = store
         self._client = MlflowClient(tracking_uri=uri)
-        experiment = self._client.get_experiment_by_name(EXPERIMENT)
-        if experiment is None:
-            # A server has a place of its own for artifacts; a bare file would take the working directory.
-            artifacts = (store.root / "mlflow-artifacts").as_uri() if uri.startswith("sqlite:") else None
-            self._experiment = self._client.create_experiment(EXPERIMENT, artifact_location=artifacts)
-        else:
-            self._experiment = experiment.experiment_id
+        # A server has a place of its own for artifacts; a bare file would take the working directory.
+        self._artifacts = (store.root / "mlflow-artifacts").as_uri() if uri.startswith("sqlite:") else None
+        self._experiment, self._plans = (self._experiment_id(name) for name in (EXPERIMENT, PLANS_EXPERIMENT))
         self._runs: dict[str, str] = {}
         self._logged: dict[str, int] = {}
         self._finished: set[str] = set()
+        self._plan: Plan | None = None
+
+    def _experiment_id(self, name: str) -> str:
+        """Return the experiment's id; it is made if it is not there."""
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None:
+            return self._client.create_experiment(name, artifact_location=self._artifacts)
+        return experiment.experiment_id
+
+    def _log_tags(self, run: str, tags: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        items = [RunTag(key, value) for key, value in tags.items()]
+        for start in range(0, len(items), 100):  # MLflow's limit of a batch
+            self._client.log_batch(run, tags=items[start : start + 100])
+
+    def _log_plan(self, plan: Plan) -> None:
+        """Write the plan as the tags of a run of its own, so that a table needs nothing but MLflow."""
+        from mlflow.entities import RunStatus
+
+        found = self._client.search_runs([self._plans], f"tags.`{PLAN_TAG}` = '{plan.key}'", max_results=1)
+        if found:
+            run = found[0].info.run_id
+        else:
+            run = self._client.create_run(self._plans, tags={PLAN_TAG: plan.key}, run_name=plan.grid).info.run_id
+            self._client.set_terminated(run, RunStatus.to_string(RunStatus.FINISHED))
+        self._log_tags(run, to_tags(PLAN_TAG, plan_record(plan)))
+        self._plan = plan
 
     def sync(self, ids: Iterable[str], plan: Plan) -> None:
-        """Bring the runs of these cells up to date with the store. A cell that never started has no run."""
+        """Bring the plan and the runs of these cells up to date. A cell that never started has no run."""
+        if plan != self._plan:
+            self._log_plan(plan)
         for cell_id in ids:
             if cell_id in self._finished:
                 continue
@@ -70,7 +106,7 @@ class Mirror:
             if record.result is not None:
                 self._finish(cell_id, run, record.result)
             elif record.failure is not None:
-                self._client.set_tag(run, "dfkd.error", str(record.failure["error"])[:5000])
+                self._client.set_tag(run, ERROR_TAG, str(record.failure["error"])[:5000])
                 self._client.set_terminated(run, "FAILED")
                 self._finished.add(cell_id)
 
@@ -99,6 +135,8 @@ class Mirror:
             made_from = ("teacher_hash", "test_fingerprint", "train_fingerprint", "numerics")
             tags = [RunTag(f"dfkd.{key}", str(content[key])) for key in made_from if content.get(key) is not None]
             self._client.log_batch(run, params=params, tags=tags)
+        if not found or f"{CONFIG_TAG}.0" not in found[0].data.tags:
+            self._log_tags(run, to_tags(CONFIG_TAG, content))
         self._client.set_tag(run, f"dfkd.grid.{plan.grid}", "1")
         self._runs[cell_id] = run
         return run
@@ -125,6 +163,7 @@ class Mirror:
         numbers = {key: value for key, value in result.items() if isinstance(value, int | float) and key != "finished"}
         tags = [RunTag(f"dfkd.environment.{key}", str(value)) for key, value in result["environment"].items()]
         self._client.log_batch(run, [Metric(f"result.{k}", float(v), moment, 0) for k, v in numbers.items()], tags=tags)
+        self._log_tags(run, to_tags(RESULT_TAG, result))
         samples = self._store.cell(cell_id) / "samples.png"
         if samples.exists():
             self._client.log_artifact(run, str(samples))

@@ -112,17 +112,25 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def write_plan(store: Path, plan: Plan) -> None:
     """Store ``plan`` under its key."""
-    write_json(store / "plans" / f"{plan.key}.json", {"format": FORMAT, **asdict(plan)})
+    write_json(store / "plans" / f"{plan.key}.json", plan_record(plan))
+
+
+def plan_record(plan: Plan) -> dict[str, Any]:
+    """Return what a plan's file holds."""
+    return {"format": FORMAT, **asdict(plan)}
+
+
+def plan_of(content: Mapping[str, Any]) -> Plan:
+    """Return the plan that ``plan_record`` made a record of."""
+    rest = {key: value for key, value in content.items() if key not in ("format", "cells")}
+    cells = tuple(PlannedCell(**cell) for cell in content["cells"])
+    return Plan(**{**rest, "rows": tuple(rest["rows"]), "seeds": tuple(rest["seeds"])}, cells=cells)
 
 
 def read_plan(path: Path) -> Plan | None:
     """Return the plan in ``path``, or None if there is no such file."""
     content = read_json(path)
-    if content is None:
-        return None
-    content.pop("format")
-    cells = tuple(PlannedCell(**cell) for cell in content.pop("cells"))
-    return Plan(**{**content, "rows": tuple(content["rows"]), "seeds": tuple(content["seeds"])}, cells=cells)
+    return None if content is None else plan_of(content)
 
 
 def read_plans(store: Path) -> list[Plan]:
@@ -153,3 +161,40 @@ def read_cell(store: Path, cell_id: str) -> CellRecord:
     result, failure = read_json(folder / "result.json"), read_json(folder / "failure.json")
     status = "done" if result else "failed" if failure else "todo"
     return CellRecord(cell_id, status, result, None if result else failure, len(read_log(folder)))
+
+
+EXPERIMENT = "dfkd"
+"""Of the cells in MLflow."""
+PLANS_EXPERIMENT = "dfkd plans"
+"""Of the plans in MLflow, a run each."""
+CELL_TAG = "dfkd.cell"
+"""On the MLflow run of a cell: its identity."""
+PLAN_TAG = "dfkd.plan"
+"""On the MLflow run of a plan: its key, and with numbers behind it the plan."""
+CONFIG_TAG = "dfkd.config"
+"""With numbers behind it, on the MLflow run of a cell: its config.json."""
+RESULT_TAG = "dfkd.result"
+"""With numbers behind it, on the MLflow run of a cell that is done: its result.json."""
+ERROR_TAG = "dfkd.error"
+"""On the MLflow run of a cell that failed: the error."""
+TAG_LENGTH = 4000
+"""Characters of JSON in one tag; MLflow's limits lie above."""
+
+
+def to_tags(name: str, content: Mapping[str, Any]) -> dict[str, str]:
+    """Return ``content`` as tags ``name.0``, ``name.1``, ..., each a numbered piece of its JSON."""
+    text = json.dumps(content, sort_keys=True)
+    pieces = [text[start : start + TAG_LENGTH] for start in range(0, len(text), TAG_LENGTH)]
+    return {f"{name}.{i}": f"{i + 1}/{len(pieces)} {piece}" for i, piece in enumerate(pieces)}
+
+
+def from_tags(name: str, tags: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return what ``to_tags`` made into tags, or None unless every piece is there; left-over pieces are not read."""
+    count, _, _ = tags.get(f"{name}.0", "").partition(" ")
+    pieces = []
+    for i in range(int(count.partition("/")[2] or 0)):
+        head, _, piece = tags.get(f"{name}.{i}", "").partition(" ")
+        if head != f"{i + 1}/{count.partition('/')[2]}":
+            return None
+        pieces.append(piece)
+    return json.loads("".join(pieces)) if pieces else None

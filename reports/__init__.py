@@ -1,8 +1,38 @@
-"""Tables from the run store."""
+"""Tables from the run store or from MLflow."""
 
-from reports.frame import runs_frame
-from reports.render import FORMATS, render
+from reports.comparison import comparison, in_words
+from reports.errors import ReportError
+from reports.explain import explain, explained
+from reports.formats import FORMATS, write
+from reports.frame import load_runs, runs_frame
+from reports.page import page
+from reports.published import published
+from reports.render import COLUMNS, DEFAULT_COLUMNS, ablation_sheet, render
 from reports.runs import render_runs, runs_table
+from reports.sources import choose_plan, mlflow_links, open_source
 from reports.table import SELECTIONS, ablation_table
 
-__all__ = ["FORMATS", "SELECTIONS", "ablation_table", "render", "render_runs", "runs_frame", "runs_table"]
+__all__ = [
+    "COLUMNS",
+    "DEFAULT_COLUMNS",
+    "FORMATS",
+    "SELECTIONS",
+    "ReportError",
+    "ablation_sheet",
+    "ablation_table",
+    "choose_plan",
+    "comparison",
+    "explain",
+    "explained",
+    "in_words",
+    "load_runs",
+    "mlflow_links",
+    "open_source",
+    "page",
+    "published",
+    "render",
+    "render_runs",
+    "runs_frame",
+    "runs_table",
+    "write",
+]

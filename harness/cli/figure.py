@@ -1,0 +1,170 @@
+"""``dfkd figure``: one figure of a grid or of a search, as PNG and SVG."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+from rich.console import Console
+
+from dfkd.errors import ConfigError
+from harness.cli.options import (
+    DEFAULT_DATASET,
+    DEFAULT_SEEDS,
+    DEFAULT_STORE,
+    BudgetOption,
+    DataRootOption,
+    DatasetOption,
+    SeedsOption,
+    SetOption,
+    StoreOption,
+    TeacherOption,
+    guarded,
+    request_of,
+)
+from harness.cli.report import Selection, SelectionOption
+from harness.cli.reporting import all_pictures, network_costs, plan_of, refusals, students_of
+from harness.plan import Request
+from harness.records import Plan
+from harness.store import Store, StoreError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Name(StrEnum):
+    """Names of the figures; the last four are of searches."""
+
+    curves = "curves"
+    rows = "rows"
+    response = "response"
+    interaction = "interaction"
+    cost = "cost"
+    samples = "samples"
+    history = "history"
+    parallel = "parallel"
+    importances = "importances"
+    front = "front"
+
+
+OF_SEARCHES = (Name.history, Name.parallel, Name.importances, Name.front)
+
+
+class Cost(StrEnum):
+    """What accuracy is drawn against."""
+
+    hours = "hours"
+    parameters = "parameters"
+    flops = "flops"
+
+
+@guarded
+def figure(
+    name: Annotated[
+        Name,
+        typer.Argument(
+            metavar="NAME",
+            help="Of a grid: curves (over epochs), rows (every seed), response (over one field: Figure 7), interaction "
+            "(of two fields), cost, samples (images: Figure 4). Of a search: history, parallel, importances, front.",
+        ),
+    ],
+    target: Annotated[
+        str, typer.Argument(metavar="GRID|STUDY", help="A grid, or the name of a study in the store (its beginning).")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="STEM", help="Writes STEM.png and STEM.svg.")],
+    dataset: DatasetOption = DEFAULT_DATASET,
+    data_root: DataRootOption = None,
+    budget: BudgetOption = None,
+    seeds: SeedsOption = DEFAULT_SEEDS,
+    settings: SetOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    teacher: TeacherOption = None,
+    selection: SelectionOption = Selection.last,
+    metric: Annotated[str, typer.Option("--metric", help="Of `curves`: a name in the runs' logs.")] = "test_accuracy",
+    field: Annotated[
+        str | None, typer.Option("--field", help="Of `response`: a field, where the rows vary several.")
+    ] = None,
+    cost: Annotated[Cost, typer.Option("--cost", help="Of `cost`.")] = Cost.hours,
+) -> int:
+    """Draw one figure as PNG and SVG, in a style for print. `dfkd report --format html` has a grid's together."""
+    from reports.figures import save
+
+    opened = Store(store.expanduser().resolve())
+    if name in OF_SEARCHES:
+        with refusals():
+            drawn = _of_search(name, opened, target)
+    else:
+        request = request_of(target, dataset, budget, seeds, settings)
+        plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
+        with refusals():
+            drawn = _of_grid(name, opened, plan, request, data_root, selection, metric=metric, field=field, cost=cost)
+    try:
+        paths = save(drawn, out.with_suffix("") if out.suffix in (".png", ".svg") else out)
+    except OSError as error:
+        raise StoreError(f"`--out` must name files that can be written, but {out} is not: {error.strerror}.") from None
+    Console(highlight=False, soft_wrap=True).print(", ".join(map(str, paths)), markup=False)
+    return 0
+
+
+def _of_grid(
+    name: Name,
+    store: Store,
+    plan: Plan,
+    request: Request,
+    data_root: Path | None,
+    selection: str,
+    *,
+    metric: str,
+    field: str | None,
+    cost: str,
+) -> "Figure":
+    """Return a figure of a grid's runs."""
+    from reports import figures, open_source, runs_frame
+
+    source = open_source(store.root)
+    frame = runs_frame(source, plan)
+    if field is not None and f"config.{field}" not in frame:
+        raise ConfigError(f"`--field` must be a field of the runs' configuration, but {field!r} is none of theirs.")
+    match name:
+        case Name.curves:
+            return figures.training_curves(source.logs(plan.ids), plan=plan, metric=metric)
+        case Name.rows:
+            return figures.row_plot(frame, plan=plan, selection=selection)
+        case Name.response:
+            return figures.response_curve(frame, plan=plan, selection=selection, field=field)
+        case Name.interaction:
+            return figures.interaction_map(frame, plan=plan, selection=selection)
+        case Name.samples:
+            return figures.image_rows(all_pictures(plan, store, request=request, data_root=data_root))
+        case _:
+            networks = {} if cost == Cost.hours else network_costs(students_of(frame, plan), plan)
+            return figures.cost_front(frame, plan=plan, selection=selection, networks=networks, cost=cost)
+
+
+def _of_search(name: Name, store: Store, study: str) -> "Figure":
+    """Return a figure of a search's trials."""
+    from harness.search.trials import find_study, parameter_importances, read_trials, trial_lines
+    from reports import figures
+    from reports.statistics import Interval
+
+    trials = read_trials(find_study(store, study))
+    lines = pd.DataFrame(trial_lines(trials), columns=None if trials else ["number", "state", "value", "value_2"])
+    lines = lines.astype({"value": float, "value_2": float})
+    parameters = [str(column) for column in lines if column not in ("number", "state", "value", "value_2")]
+    match name:
+        case Name.history:
+            return figures.search_history(lines, objective="first objective")
+        case Name.parallel:
+            return figures.parallel_coordinates(lines, parameters=parameters, objective="first objective")
+        case Name.front:
+            if lines["value_2"].isna().all():
+                raise ConfigError(f"`dfkd figure front` needs a search of two objectives, but {study!r} has one.")
+            return figures.objective_front(lines, objectives=("first objective", "second objective"))
+        case _:
+            shares = {
+                parameter: (share, Interval(*map(float, np.quantile(drawn, [0.025, 0.975]))))
+                for parameter, (share, drawn) in parameter_importances(trials).items()
+            }
+            return figures.importances(shares, objective="the first objective", method="PED-ANOVA")

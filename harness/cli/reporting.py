@@ -1,0 +1,119 @@
+"""What the commands that show results share: the plan that is meant, its stale cells, and refusals as messages."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dfkd.errors import UserError
+from harness.plan import Request
+from harness.records import Plan, read_plan
+from harness.staleness import stale_cells
+from harness.store import Store, StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class RefusedReportError(UserError):
+    """Runs cannot be shown as asked."""
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what the reports refuse into a message for the user."""
+    from reports import ReportError
+
+    try:
+        yield
+    except ReportError as error:
+        raise RefusedReportError(str(error)) from None
+
+
+def plan_of(request: Request, store: Store, *, data_root: Path | None, teacher: Path | None) -> Plan:
+    """Return the plan as it was last run, which needs neither images nor teacher to be at hand, or else a fresh one."""
+    return _stored_plan(request, store, teacher) or _fresh_plan(request, store, data_root, teacher)
+
+
+def _stored_plan(request: Request, store: Store, teacher: Path | None) -> Plan | None:
+    from_file = None
+    if teacher is not None:
+        from dfkd.teacher import describe_teacher
+
+        from_file = describe_teacher(teacher)["hash"]
+    return read_plan(store.root / "plans" / f"{request.key(from_file)}.json")
+
+
+def _fresh_plan(request: Request, store: Store, data_root: Path | None, teacher: Path | None) -> Plan:
+    """Return the plan of a grid that was never run here: its table shows what is missing."""
+    from harness.driver import prepare
+
+    return prepare(request, store=store, data_root=data_root, teacher=teacher, teacher_needed=False, cache=False).plan
+
+
+def marked_stale(plan: Plan, store: Store) -> tuple[str, ...]:
+    """Return the cells that a table marks as stale: none where the plan keeps them on purpose."""
+    return () if plan.context.get("stale") == "keep" else stale_cells(store.root, plan.ids)
+
+
+def network_costs(names: Sequence[str], plan: Plan) -> dict[str, tuple[float, float]]:
+    """Return parameters and multiply-accumulates of the networks ``names``, at the plan's classes and image size."""
+    from dfkd.models.cost import measure
+
+    classes, size = plan.context.get("classes"), plan.context.get("image_size")
+    if not classes or not size:
+        return {}
+    costs = {name: measure(name, classes=classes, image_size=size)[1] for name in names}
+    return {name: (cost.parameters, cost.flops) for name, cost in costs.items()}
+
+
+def students_of(frame: "pd.DataFrame", plan: Plan) -> list[str]:
+    """Return the architectures of the students that are known."""
+    named = set(frame["config.student.architecture"].dropna()) if "config.student.architecture" in frame else set()
+    return sorted(named | {str(plan.context.get("student"))} - {"by row", "None"})
+
+
+def all_pictures(
+    plan: Plan, store: Store, *, request: Request | None = None, data_root: Path | None = None
+) -> dict[str, Any]:
+    """Return real images, where they are at hand, and each row's synthetic ones, of its first seed that has some."""
+    import numpy as np
+    from PIL import Image
+
+    from reports.figures import tiles
+
+    size = plan.context.get("image_size")
+    pictures: dict[str, Any] = {} if request is None else _real_pictures(request, store, data_root)
+    for row in plan.rows if size else ():
+        cells = [cell for cell in plan.cells if cell.row == row]
+        path = next((path for cell in cells if (path := store.cell(cell.id) / "samples.png").exists()), None)
+        if path is not None:
+            with Image.open(path) as picture:
+                pictures[row] = tiles(np.asarray(picture.convert("RGB")), size=int(size))
+    return pictures
+
+
+def _real_pictures(request: Request, store: Store, data_root: Path | None) -> dict[str, Any]:
+    """Return test images of as many classes as there are, or nothing where they are not at hand."""
+    from dfkd.evaluation import load_test_images
+
+    try:
+        test = load_test_images(request.base.data, root=data_root, cache=store.cache)
+    except UserError:
+        return {}
+    chosen = [int((test.labels == label).nonzero()[0]) for label in range(min(8, len(test.class_names)))]
+    return {"Real test images": test.images[chosen].permute(0, 2, 3, 1).numpy()}
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a report; raise StoreError if it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            path.write_text(content.rstrip("\n") + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(
+            f"`--out` must name a file that can be written, but {path} is not: {error.strerror}."
+        ) from None

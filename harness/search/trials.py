@@ -1,0 +1,89 @@
+"""What a search has tried, read from its journal without holding it: for figures."""
+
+import warnings
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from harness.store import Store, StoreError
+
+RESAMPLES = 100
+"""Of the trials, for the importances' intervals."""
+ENOUGH = 10
+"""Finished trials below which importances say nothing."""
+
+
+def find_study(store: Store, text: str) -> Path:
+    """Return the folder of the one study of the store whose name is ``text`` or begins with it.
+
+    Raises:
+        StoreError: none does, or several do.
+    """
+    names = sorted(path.parent.name for path in (store.root / "studies").glob("*/journal.log"))
+    found = [text] if text in names else [name for name in names if name.startswith(text)]
+    if len(found) == 1:
+        return store.root / "studies" / found[0]
+    rule = f"A search must be named by its study in {store.root / 'studies'}, or by the beginning of one name alone"
+    close = get_close_matches(text, names, n=1)
+    hint = f" Did you mean {close[0]}?" if close and not found else ""
+    raise StoreError(f"{rule}, but {text!r} names {len(found)} of: {', '.join(names) or 'none'}.{hint}")
+
+
+def read_trials(folder: Path) -> list[FrozenTrial]:
+    """Return the trials of the study in ``folder``, as it stands in its latest space."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
+    names = [study.study_name for study in storage.get_all_studies() if "space" in study.user_attrs]
+    if not names:
+        return []
+    latest = max(names, key=lambda name: int(name.rsplit(".", 1)[1]))
+    return optuna.load_study(study_name=latest, storage=storage).get_trials(deepcopy=False)
+
+
+def trial_lines(trials: list[FrozenTrial]) -> list[dict[str, Any]]:
+    """Return a line per trial: ``number``, ``state``, ``value``, ``value_2`` of a second objective, its parameters."""
+    lines = []
+    for trial in trials:
+        values = [*(trial.values or []), None, None][:2]
+        line: dict[str, Any] = {"number": trial.number, "state": trial.state.name, "value": values[0]}
+        lines.append(line | {"value_2": values[1]} | trial.params)
+    return lines
+
+
+def parameter_importances(trials: list[FrozenTrial]) -> dict[str, tuple[float, list[float]]]:
+    """Return each parameter's share of importance for the first objective, and the same of resampled trials.
+
+    By PED-ANOVA (Watanabe, Bansal and Hutter, 2023), among the better tenth of the trials. Only parameters that every
+    finished trial has are compared; empty below ``ENOUGH`` finished trials.
+    """
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.values]
+    if len(complete) < ENOUGH:
+        return {}
+    shares = _importances(complete)
+    generator = np.random.default_rng(0)
+    drawn: dict[str, list[float]] = {name: [] for name in shares}
+    for _ in range(RESAMPLES):
+        again = _importances([complete[i] for i in generator.integers(0, len(complete), len(complete))])
+        for name, values in drawn.items():
+            values.append(again.get(name, 0.0))
+    return {name: (share, drawn[name]) for name, share in shares.items()}
+
+
+def _importances(trials: list[FrozenTrial]) -> dict[str, float]:
+    study = optuna.create_study(direction="maximize")
+    study.add_trials(
+        [
+            optuna.trial.create_trial(value=trial.values[0], params=trial.params, distributions=trial.distributions)
+            for trial in trials
+        ]
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the evaluator is marked as experimental
+        return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())

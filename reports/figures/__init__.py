@@ -1,0 +1,30 @@
+"""Figures: each function returns a matplotlib figure, ``save`` writes it as PNG and SVG."""
+
+from reports.figures.pictures import image_rows, tiles
+from reports.figures.runs import (
+    cost_front,
+    interaction_map,
+    response_curve,
+    row_plot,
+    training_curves,
+    varied_settings,
+)
+from reports.figures.search import importances, objective_front, parallel_coordinates, search_history
+from reports.figures.style import save, to_bytes
+
+__all__ = [
+    "cost_front",
+    "image_rows",
+    "importances",
+    "interaction_map",
+    "objective_front",
+    "parallel_coordinates",
+    "response_curve",
+    "row_plot",
+    "save",
+    "search_history",
+    "tiles",
+    "to_bytes",
+    "training_curves",
+    "varied_settings",
+]

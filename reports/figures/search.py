@@ -1,0 +1,111 @@
+"""Figures of a search, from a line per trial: ``number``, ``value`` (more is better), ``state``, and its parameters."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from reports.errors import ReportError
+from reports.figures.style import COLOURS, new_figure, plain, styled
+from reports.statistics import Interval
+
+
+def _complete(trials: pd.DataFrame) -> pd.DataFrame:
+    complete = trials[(trials["state"] == "COMPLETE") & trials["value"].notna()]
+    if complete.empty:
+        raise ReportError("A search must have a finished trial to be drawn, but none of this one has a value.")
+    return complete
+
+
+def search_history(trials: pd.DataFrame, *, objective: str) -> Figure:
+    """Return the value of each trial, and the best so far; failed trials are marked below."""
+    complete = _complete(trials)
+    failed = trials[trials["state"] == "FAIL"]
+    with styled():
+        figure = new_figure()
+        axes = figure.subplots()
+        axes.plot(complete["number"], complete["value"], "o", color=COLOURS[4], markersize=4, label="trial")
+        best = complete["value"].cummax()
+        axes.step(complete["number"], best, where="post", color=COLOURS[0], label="best so far")
+        if len(failed):
+            floor = np.full(len(failed), complete["value"].min())
+            axes.plot(failed["number"], floor, "x", color=COLOURS[1], label="failed, no value")
+        axes.set_xlabel("trial")
+        axes.set_ylabel(objective)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(fontsize=8)
+    return figure
+
+
+def parallel_coordinates(trials: pd.DataFrame, *, parameters: Sequence[str], objective: str) -> Figure:
+    """Return a line per trial through the values of its ``parameters``; the better, the darker.
+
+    A trial that lacks a parameter, since a condition did not hold, has a gap there.
+    """
+    complete = _complete(trials).sort_values("value")
+    columns = [*parameters, "value"]
+    ranked = complete["value"].rank(pct=True)
+    with styled():
+        figure = new_figure(3.4)
+        axes = figure.subplots()
+        scaled, ticks = {}, {}
+        for name in columns:
+            scaled[name], ticks[name] = _scaled(complete[name])
+        for index, share in ranked.items():
+            heights = [scaled[name][index] for name in columns]
+            axes.plot(range(len(columns)), heights, color=COLOURS[0], alpha=0.08 + 0.8 * share**3, lw=1)
+        for x, name in enumerate(columns):
+            for height, label in ticks[name]:
+                box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+                axes.text(x + 0.03, height, label, fontsize=7, va="center", color="#333333", bbox=box)
+        names = [plain(name.removeprefix("student_loss.")) for name in parameters]
+        axes.set_xticks(range(len(columns)), [*names, plain(objective)], rotation=12)
+        axes.set_yticks([])
+        axes.grid(axis="x", color="#999999")
+        axes.spines["left"].set_visible(False)
+    return figure
+
+
+def _scaled(values: "pd.Series") -> tuple["pd.Series", list[tuple[float, str]]]:
+    """Return ``values`` between 0 and 1, and what to write at which height."""
+    if pd.api.types.is_numeric_dtype(values.dropna().infer_objects()):
+        numbers = values.astype(float)
+        low, high = numbers.min(), numbers.max()
+        width = (high - low) or 1.0
+        return (numbers - low) / width, [(0.0, f"{low:.3g}"), (1.0, f"{high:.3g}")]
+    names = sorted(values.dropna().astype(str).unique())
+    heights = {name: i / max(1, len(names) - 1) for i, name in enumerate(names)}
+    return values.map(lambda name: heights.get(str(name), np.nan)), [(at, name) for name, at in heights.items()]
+
+
+def importances(shares: Mapping[str, tuple[float, Interval]], *, objective: str, method: str) -> Figure:
+    """Return how much each parameter matters to the ``objective``, with intervals; ``method`` is named on the axis."""
+    if not shares:
+        raise ReportError("Importances need a search of several finished trials, but there are too few of them.")
+    ordered = sorted(shares.items(), key=lambda each: each[1][0])
+    with styled():
+        figure = new_figure(1.0 + 0.34 * len(ordered))
+        axes = figure.subplots()
+        for y, (_, (share, interval)) in enumerate(ordered):
+            axes.barh(y, share, color=COLOURS[4], height=0.6)
+            axes.plot([interval.low, interval.high], [y, y], color="black", lw=1.4)
+        axes.set_yticks(range(len(ordered)), [plain(name) for name, _ in ordered])
+        axes.set_xlim(left=0)
+        axes.set_xlabel(f"share of importance for {objective} ({method}); 95 % bootstrap over trials")
+    return figure
+
+
+def objective_front(trials: pd.DataFrame, *, objectives: tuple[str, str]) -> Figure:
+    """Return two objectives against each other (columns ``value`` and ``value_2``), with the front not beaten."""
+    complete = _complete(trials).dropna(subset="value_2").sort_values("value_2", ascending=False)
+    front = complete[complete["value"] > complete["value"].cummax().shift(fill_value=-np.inf)]
+    with styled():
+        figure = new_figure()
+        axes = figure.subplots()
+        axes.plot(complete["value_2"], complete["value"], "o", color=COLOURS[4], markersize=4, label="trial")
+        axes.plot(front["value_2"], front["value"], "-s", color=COLOURS[0], markersize=5, label="not beaten in both")
+        axes.set_xlabel(objectives[1])
+        axes.set_ylabel(objectives[0])
+        axes.legend(fontsize=8)
+    return figure

@@ -1,0 +1,74 @@
+"""One style for every figure: legible in print, in grey and to colour-blind readers; equal runs give equal bytes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from itertools import cycle, islice
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+"""Okabe and Ito (2008), "Color Universal Design", without the yellow, which is too light for lines."""
+DASHES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+WIDTH = 6.5
+"""Inches: of a page's text."""
+
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "svg.hashsalt": "dfkd",
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in this style, without a window."""
+    with mpl.rc_context(STYLE):
+        yield
+
+
+def new_figure(height: float = 3.2, width: float = WIDTH) -> Figure:
+    """Return an empty figure; it belongs to no window, so that nothing has to be closed."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def looks(count: int) -> list[dict[str, str]]:
+    """Return colour, dash and marker for each of ``count`` series; no two are alike up to 28."""
+    dashes = [dash for dash in DASHES for _ in COLOURS]
+    kinds = zip(cycle(COLOURS), cycle(dashes), cycle(MARKERS), strict=False)
+    return [{"color": c, "linestyle": d, "marker": m} for c, d, m in islice(kinds, count)]
+
+
+def plain(text: str) -> str:
+    """Return ``text`` so that matplotlib reads no mathematics into it."""
+    return text.replace("$", r"\$")
+
+
+def to_bytes(figure: Figure, format: str) -> bytes:
+    """Return the figure as ``png``, ``svg`` or ``pdf``; without a date, so that equal figures are equal files."""
+    output = BytesIO()
+    dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    with styled():
+        figure.savefig(output, format=format, metadata=dates.get(format))
+    return output.getvalue()
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write the figure beside ``stem`` as PNG and SVG; return the files."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = [stem.with_name(f"{stem.name}.{format}") for format in ("png", "svg")]
+    for path in paths:
+        path.write_bytes(to_bytes(figure, path.suffix[1:]))
+    return paths

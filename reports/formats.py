@@ -1,0 +1,202 @@
+"""A sheet as text, or as a workbook. What is special in a format is escaped here and nowhere else."""
+
+import html
+import re
+from collections.abc import Mapping
+from io import BytesIO, StringIO
+
+import pandas as pd
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from reports.sheet import DAGGER, MISSING, PLUS_MINUS, Entry, Sheet
+
+FORMATS = ("terminal", "markdown", "latex", "html", "csv", "excel")
+"""What ``write`` can write; excel is bytes, the rest text."""
+
+WIDTH = 100
+"""Of the terminal's table and caption, in characters."""
+
+MARKDOWN_ESCAPES = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|~$&"})
+LATEX_ESCAPES = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": "$<$",
+        ">": "$>$",
+        "|": "$|$",
+        PLUS_MINUS: r"$\pm$",
+        DAGGER: r"$^\dagger$",
+        # At the start of a line, the `\\` of the line before would take these two as its own.
+        "[": "{[}",
+        "*": "{*}",
+    }
+)
+MARK_WORDS = {
+    "terminal": ("marked *", "marked _"),
+    "markdown": ("bold", "underlined"),
+    "latex": ("bold", "underlined"),
+    "html": ("bold", "underlined"),
+}
+
+
+def write(sheet: Sheet, format: str, *, color: bool = False) -> str | bytes:
+    """Return the sheet in one of ``FORMATS``; text ends with a newline.
+
+    The terminal's marks are characters, or ANSI bold and underline if ``color``, which other formats ignore. CSV and
+    Excel hold unrounded numbers, without marks; CSV is the same to the byte for equal results.
+
+    Raises:
+        ValueError: an unknown format.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"The format must be one of {list(FORMATS)}, but it is {format!r}.")
+    if format == "csv":
+        return to_csv(sheet)
+    if format == "excel":
+        return to_excel(sheet)
+    if format == "terminal":
+        return _terminal(sheet, color=color)
+    return {"markdown": _markdown, "latex": _latex, "html": html_table}[format](sheet)
+
+
+def caption_text(sheet: Sheet, format: str, *, color: bool = False) -> str:
+    """Return the caption in the words of a format."""
+    best, second = MARK_WORDS["markdown" if color else format]
+    return sheet.caption.replace("{best}", best).replace("{second}", second)
+
+
+def _console(output: StringIO, width: int, *, color: bool) -> Console:
+    return Console(
+        file=output, width=width, force_terminal=color, force_jupyter=False, color_system="standard" if color else None
+    )
+
+
+def _terminal(sheet: Sheet, *, color: bool) -> str:
+    """Return the table with its caption above; ANSI sequences only if ``color``."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    styles = {"best": "bold", "second": "underline", "": ""} if color else {}
+    plain = {} if color else {"best": " *", "second": " _"}
+    for i, column in enumerate(sheet.columns):
+        justify = "right" if column.number else "left"
+        texts = [column.name, *(line[i].text + plain.get(line[i].mark, "") for line in sheet.lines)]
+        least = max(map(cell_len, texts)) if i else None
+        table.add_column(column.name, justify=justify, min_width=least, overflow="fold")  # type: ignore[arg-type]
+    for i, line in enumerate(sheet.lines):
+        if i in sheet.rules:
+            table.add_section()
+        # `Text`, since a plain string would be searched for rich's own markup.
+        table.add_row(*(Text(entry.text + plain.get(entry.mark, ""), styles.get(entry.mark, "")) for entry in line))
+    output = StringIO()
+    console = _console(output, WIDTH, color=color)
+    console.print(Text(caption_text(sheet, "terminal", color=color) + "\n"))
+    # Numbers are not cut: a table of many columns is wider, and the names of rows fold.
+    least = Measurement.get(_console(output, 10_000, color=False), console.options.update(width=10_000), table).minimum
+    _console(output, max(WIDTH, least), color=color).print(table)
+    if sheet.notes:
+        console.print(Text("\n" + "\n".join(sheet.notes)))
+    return "\n".join(part.rstrip() for part in output.getvalue().strip().splitlines()) + "\n"
+
+
+def _markdown(sheet: Sheet) -> str:
+    """Return the caption as a paragraph, then a pipe table, then the notes."""
+    wrap = {"best": "**{}**", "second": "<u>{}</u>", "": "{}"}
+    body = pd.DataFrame(
+        [[wrap[entry.mark].format(entry.text.translate(MARKDOWN_ESCAPES)) for entry in line] for line in sheet.lines],
+        columns=[column.name.translate(MARKDOWN_ESCAPES) for column in sheet.columns],
+    )
+    sides = ["right" if column.number else "left" for column in sheet.columns]
+    # Left to itself, tabulate reads "+1.50" as a number and writes 1.5.
+    pipes = body.to_markdown(index=False, disable_numparse=True, colalign=sides)
+    parts = [caption_text(sheet, "markdown"), *sheet.notes]
+    first, *rest = [part.translate(MARKDOWN_ESCAPES) for part in parts]
+    return "\n\n".join([first, pipes, *rest]) + "\n"
+
+
+def _latex_entry(entry: Entry, *, first: bool) -> str:
+    text = entry.text.translate(LATEX_ESCAPES)
+    if not first and text != MISSING:  # numbers: a hyphen is no minus
+        text = f"${text}$" if re.fullmatch(r"[+-][\d.]+", text) else re.sub(r"(?<![\w$.])-(?=\d)", "$-$", text)
+    return {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}[entry.mark] % text
+
+
+def _latex(sheet: Sheet) -> str:
+    """Return a floating table that needs booktabs and nothing else; the notes are the end of its caption."""
+    body = pd.DataFrame(
+        [[_latex_entry(entry, first=i == 0) for i, entry in enumerate(line)] for line in sheet.lines],
+        columns=[column.name.translate(LATEX_ESCAPES) for column in sheet.columns],
+    )
+    table = body.style.hide(axis="index").to_latex(
+        hrules=True,
+        environment="table",
+        position="t",
+        position_float="centering",
+        column_format="".join("r" if column.number else "l" for column in sheet.columns),
+        caption=" ".join([caption_text(sheet, "latex"), *sheet.notes]).translate(LATEX_ESCAPES),
+        label="tab:" + re.sub(r"[^A-Za-z0-9:._-]", "-", sheet.label),
+    )
+    if sheet.rules:
+        head, _, rest = table.partition("\\midrule\n")
+        lines = rest.splitlines(keepends=True)
+        for i in sorted(sheet.rules, reverse=True):
+            lines.insert(i, "\\midrule\n")
+        table = head + "\\midrule\n" + "".join(lines)
+    return "% Needs \\usepackage{booktabs} in the preamble.\n" + table
+
+
+def html_table(sheet: Sheet, *, with_caption: bool = True) -> str:
+    """Return the table and its notes as HTML without style; numbers carry what a script sorts them by."""
+    tag = {"best": "<b>{}</b>", "second": "<u>{}</u>", "": "{}"}
+    heads = [
+        f'<th scope="col"{" class=number" if column.number else ""}>{html.escape(column.name)}</th>'
+        for column in sheet.columns
+    ]
+    rows = []
+    for line in sheet.lines:
+        entries = []
+        for i, entry in enumerate(line):
+            shown = tag[entry.mark].format(html.escape(entry.text))
+            number = re.match(r"[+-]?\d+(\.\d+)?", entry.text) if i else None
+            value = f' data-value="{float(number[0])}"' if number else ""
+            side = " class=number" if sheet.columns[i].number else ""
+            entries.append(f'<th scope="row">{shown}</th>' if i == 0 else f"<td{side}{value}>{shown}</td>")
+        rows.append(f"<tr>{''.join(entries)}</tr>")
+    notes = "".join(f"<p>{html.escape(note)}</p>\n" for note in sheet.notes)
+    caption = f"<caption>{html.escape(caption_text(sheet, 'html'))}</caption>\n" if with_caption else ""
+    return (
+        f"<table>\n{caption}<thead><tr>{''.join(heads)}</tr></thead>\n<tbody>\n"
+        + "\n".join(rows)
+        + f"\n</tbody>\n</table>\n{notes}"
+    )
+
+
+def to_csv(sheet: Sheet) -> str:
+    """Return the numbers with six decimals."""
+    # Adding zero takes the sign off -0.0.
+    numbers = sheet.numbers.copy()
+    for name in numbers.select_dtypes("number"):
+        numbers[name] = numbers[name].round(6) + 0
+    return numbers.to_csv(float_format="%.6f", na_rep="", lineterminator="\n")
+
+
+def to_excel(sheet: Sheet, more: Mapping[str, pd.DataFrame] | None = None) -> bytes:
+    """Return a workbook: the numbers, the caption, and ``more`` frames by the names of their sheets."""
+    output = BytesIO()
+    with pd.ExcelWriter(output, engine="openpyxl") as writer:
+        for name, frame in {"table": sheet.numbers, **(more or {})}.items():
+            frame.to_excel(writer, sheet_name=name)
+        text = [caption_text(sheet, "markdown"), *sheet.notes]
+        pd.DataFrame({"caption": text}).to_excel(writer, sheet_name="caption", index=False)
+        for sheet_name in writer.sheets.values():
+            sheet_name.freeze_panes = "B2"
+            for row in sheet_name.iter_rows():
+                for cell in row:
+                    if isinstance(cell.value, str) and cell.value[:1] in "=+-@":
+                        cell.data_type, cell.quotePrefix = "s", True  # a name, not a formula
+    return output.getvalue()

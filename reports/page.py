@@ -1,0 +1,261 @@
+"""One page about a grid: a single file of HTML with its figures, which asks for nothing from outside."""
+
+import re
+import shlex
+from collections.abc import Callable, Collection, Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup, escape
+from matplotlib.figure import Figure
+
+from harness.records import Plan
+from reports.comparison import in_words
+from reports.cost import Networks, cost_table
+from reports.errors import ReportError
+from reports.figures import cost_front, image_rows, interaction_map, response_curve, row_plot, to_bytes, training_curves
+from reports.figures.pictures import Pictures
+from reports.formats import caption_text, html_table
+from reports.frame import ENVIRONMENT, runs_frame
+from reports.published import published
+from reports.render import COLUMNS, ablation_sheet, setting
+from reports.sheet import DAGGER, Column, Entry, Sheet, rounded
+from reports.sources import Source, open_source
+from reports.table import SELECTIONS, ablation_table
+
+SECTIONS = {
+    "summary": "Summary",
+    "table": "Table",
+    "statistics": "Statistics",
+    "paper": "The paper",
+    "figures": "Figures",
+    "plan": "Plan",
+    "runs": "Runs and cost",
+    "reproduce": "Reproduce",
+}
+
+
+def page(
+    where: Source | str,
+    plan: Plan,
+    *,
+    selection: str = "last",
+    stale: Collection[str] = (),
+    networks: Networks | None = None,
+    pictures: Mapping[str, Pictures] | None = None,
+    arguments: Sequence[str] = (),
+) -> str:
+    """Return the page as HTML. ``arguments`` are those of the command line behind the grid's name; ``pictures`` by row.
+
+    Raises:
+        ReportError: runs that cannot stand in one table.
+    """
+    source = open_source(where)
+    frame = runs_frame(source, plan)
+    shared = {"plan": plan, "selection": selection}
+    known = ". ".join([plan.title, *setting(plan)]) + ". "
+    columns = tuple(COLUMNS) if networks else tuple(name for name in COLUMNS if name not in ("parameters", "flops"))
+    sheet = ablation_sheet(frame, columns=columns, stale=stale, networks=networks, **shared)
+    paper = _paper(frame, plan, selection, stale)
+    content = {
+        "plan": plan,
+        "setting": setting(plan),
+        "sections": [(name, title) for name, title in SECTIONS.items() if name != "paper" or paper],
+        "facts": _facts(frame, plan),
+        "summary": _summary(frame, plan, selection, stale),
+        "table": _table(sheet, "The table", known),
+        "words": in_words(frame, **shared) or ["There is one row, and nothing to compare it with."],
+        "paper": _table(paper, "The paper's figures beside ours", known) if paper else None,
+        "figures": _figures(source, frame, plan, selection, networks, pictures or {}),
+        "state": _state(frame, plan),
+        "cost": _cost(frame, plan),
+        "runs": _table(_runs_sheet(frame, stale), "Every finished run", ""),
+        "machines": _machines(frame),
+        "commands": [shlex.join(["dfkd", verb, plan.grid, *arguments]) for verb in ("plan", "ablate", "report")],
+        "explaining": [shlex.join(["dfkd", "explain", plan.grid, row, *arguments]) for row in plan.rows],
+        "provenance": _provenance(frame, plan),
+        "css": Markup(_asset("page.css")),
+        "script": Markup(_asset("page.js")),
+    }
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    return environment.from_string(_asset("page.html.jinja")).render(content)
+
+
+def _asset(name: str) -> str:
+    return files("reports").joinpath(name).read_text(encoding="utf-8")
+
+
+def _table(sheet: Sheet, label: str, known: str) -> Markup:
+    """Return a table that scrolls by itself, with its caption above, without what the page's head says already."""
+    text = caption_text(sheet, "html").removeprefix(known)
+    body, _, notes = html_table(sheet, with_caption=False).partition("</table>\n")
+    body = body.replace("<table>", '<table class="sortable">', 1)
+    region = f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
+    return Markup(f'<p class="quiet">{escape(text)}</p>\n{region}\n{body}</table>\n</div>\n{notes}')
+
+
+def _facts(frame: pd.DataFrame, plan: Plan) -> list[tuple[str, str]]:
+    done = int((frame["status"] == "done").sum())
+    failed = int((frame["status"] == "failed").sum())
+    accuracy = plan.context.get("teacher_accuracy")
+    cost = cost_table(frame, plan=plan, networks={})
+    facts = [
+        ("runs done", f"{done} of {len(plan.cells)}" + (f", {failed} failed" if failed else "")),
+        ("rows", str(len(plan.rows))),
+        ("seeds", ", ".join(map(str, plan.seeds))),
+        ("teacher", f"{100 * accuracy:.2f} %" if accuracy is not None else "not known"),
+        (f"{cost.attrs['unit']} hours", f"{_hours(frame, cost.attrs['unit']):.2f}"),
+    ]
+    return facts
+
+
+def _hours(frame: pd.DataFrame, unit: str) -> float:
+    """Return the training hours of the distinct finished cells."""
+    distinct = frame[frame["status"] == "done"].drop_duplicates("cell")
+    return float(distinct["seconds" if unit == "GPU" else "cpu_seconds"].sum()) / 3600
+
+
+def _summary(frame: pd.DataFrame, plan: Plan, selection: str, stale: Collection[str]) -> list[str]:
+    table = ablation_table(frame, plan=plan, selection=selection)
+    done = table["done"].str.split("/", expand=True)
+    complete = table[done[0] == done[1]]["accuracy"].dropna().sort_values(ascending=False)
+    sentences = []
+    if len(complete) > 1:
+        best, second = complete.index[:2]
+        sentences.append(
+            f"Among complete rows the highest mean is that of {best}: {complete.iloc[0]:.2f} %; then {second}: "
+            f"{complete.iloc[1]:.2f} %. Whether that is more than the seeds' spread, the statistics below say."
+        )
+    missing = len(plan.cells) - int((frame["status"] == "done").sum())
+    if missing:
+        of_all = f"{missing} of {len(plan.cells)} planned runs"
+        sentences.append(f"{of_all} are missing; rows without all of theirs are not ranked.")
+    number = int((frame["cell"].isin(list(stale)) & (frame["status"] == "done")).sum())
+    if number:
+        sentences.append(f"{number} runs were trained by code that has changed since; their rows carry {DAGGER}.")
+    sentences.append(f"Numbers are {SELECTIONS[selection]}.")
+    return sentences
+
+
+def _paper(frame: pd.DataFrame, plan: Plan, selection: str, stale: Collection[str]) -> Sheet | None:
+    try:
+        theirs = published(plan.grid)
+    except ReportError:  # the paper has no table of this grid
+        return None
+    return ablation_sheet(frame, plan=plan, selection=selection, stale=stale, columns=("accuracy",), published=theirs)
+
+
+def _figures(
+    source: Source,
+    frame: pd.DataFrame,
+    plan: Plan,
+    selection: str,
+    networks: Networks | None,
+    pictures: Mapping[str, Pictures],
+) -> list[dict[str, Any]]:
+    """Return what can be drawn of this grid, in order."""
+    shared: dict[str, Any] = {"plan": plan, "selection": selection}
+    drawn: list[tuple[str, Callable[[], Figure]]] = [
+        (
+            "Every seed of every row; the bar is the mean, the line its 95 % interval from three seeds on.",
+            lambda: row_plot(frame, **shared),
+        ),
+        (
+            "Test accuracy over the epochs: mean over seeds, band from the lowest to the highest.",
+            lambda: training_curves(source.logs(plan.ids), plan=plan),
+        ),
+        (
+            "Response to the field that the rows vary, as in the paper's Figure 7.",
+            lambda: response_curve(frame, **shared),
+        ),
+        ("How two fields act together.", lambda: interaction_map(frame, **shared)),
+        ("Accuracy against cost.", lambda: cost_front(frame, networks=networks, **shared)),
+    ]
+    if pictures:
+        drawn.append(("Images, as in the paper's Figure 4.", lambda: image_rows(pictures)))
+    found = []
+    for caption, draw in drawn:
+        try:
+            figure = draw()
+        except ReportError:  # this grid has no such figure
+            continue
+        found.append({"caption": caption, "image": Markup(inline_svg(figure, f"f{len(found)}-", caption))})
+    return found
+
+
+def inline_svg(figure: Figure, prefix: str, label: str) -> str:
+    """Return the figure as an SVG element whose ids begin with ``prefix``, so that several can stand in one page."""
+    text = to_bytes(figure, "svg").decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{prefix}', text)
+    text = re.sub(r'(xlink:href="|url\()#', rf"\1#{prefix}", text)
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)
+
+
+def _state(frame: pd.DataFrame, plan: Plan) -> list[tuple[str, list[tuple[str, str]]]]:
+    rows = []
+    for row in plan.rows:
+        runs = frame[frame["row"] == row].set_index("seed").reindex(list(plan.seeds))
+        states = []
+        for status, epochs, error in zip(runs["status"], runs["epochs"], runs["error"], strict=True):
+            text = f"at epoch {epochs}" if status == "todo" and epochs else str(status).replace("todo", "to do")
+            states.append((str(status), f"{text}: {error}" if error else text))
+        rows.append((row, states))
+    return rows
+
+
+def _cost(frame: pd.DataFrame, plan: Plan) -> str:
+    distinct = frame[frame["status"] == "done"].drop_duplicates("cell")
+    unit = cost_table(frame, plan=plan, networks={}).attrs["unit"]
+    hours = f"{_hours(frame, unit):.2f} {unit} hours of training"
+    return f"{len(distinct)} distinct finished runs, {hours}; evaluations come on top."
+
+
+def _runs_sheet(frame: pd.DataFrame, stale: Collection[str]) -> Sheet:
+    done = frame[frame["status"] == "done"]
+    names = (
+        "Row",
+        "Seed",
+        "Last epoch (%)",
+        "Best epoch on test, oracle (%)",
+        "CPU minutes",
+        "Minutes",
+        "Cell",
+        "Code",
+    )
+    columns = tuple(Column(name, number=1 <= i <= 5) for i, name in enumerate(names))
+    lines = []
+    for run in done.to_dict("records"):
+        code = "+".join(each[:8] for each in run["trainer"].split("+"))
+        numbers = (100 * run["last"], 100 * run["best_on_test"], run["cpu_seconds"] / 60, run["seconds"] / 60)
+        texts = [run["row"], str(run["seed"]), *map(rounded, numbers)]
+        lines.append(
+            (*map(Entry, texts), Entry(run["cell"]), Entry(f"{code} {DAGGER}" if run["cell"] in stale else code))
+        )
+    return Sheet("runs", "Every finished run.", columns, tuple(lines), pd.DataFrame())
+
+
+def _machines(frame: pd.DataFrame) -> list[str]:
+    distinct = frame[frame["status"] == "done"].drop_duplicates("cell")
+    counted = distinct.groupby(list(ENVIRONMENT), sort=False).size()
+    return [
+        f"{count} runs on: "
+        + ", ".join(f"{name} {value}" for name, value in zip(ENVIRONMENT, values, strict=True))
+        + "."
+        for values, count in counted.items()
+        if isinstance(values, tuple)
+    ]
+
+
+def _provenance(frame: pd.DataFrame, plan: Plan) -> str:
+    done = frame[frame["status"] == "done"]
+    parts = [f"plan {plan.key}"]
+    for name, words in {"teacher_hash": "teacher", "test_fingerprint": "test images", "numerics": "NUMERICS"}.items():
+        values = sorted({str(value)[:16] for value in done[name].dropna()})
+        if values:
+            parts.append(f"{words} {', '.join(values)}")
+    code = sorted({each[:8] for used in done["trainer"] for each in used.split("+")})
+    return "; ".join([*parts, f"code {', '.join(code)}"] if code else parts) + "."

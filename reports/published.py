@@ -1,0 +1,122 @@
+"""The paper's own figures beside ours, and which of its claims hold here."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.records import Plan
+from reports.errors import ReportError
+from reports.sheet import MISSING, Column, Entry, Sheet
+
+PATH = Path(__file__).with_name("published.toml")
+AIRCRAFT_ALONE = "table2"
+"""The table whose figures are of Aircraft alone."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Rows that the paper puts in an order, from worse to better."""
+
+    text: str
+    order: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Published:
+    """One of the paper's tables: top-1 accuracy in percent, single runs at 224 pixels."""
+
+    paper: str
+    datasets: tuple[str, ...]
+    teacher: Mapping[str, Sequence[float]]
+    rows: Mapping[str, Sequence[float]]
+    only: Mapping[str, Sequence[float]]
+    """Of methods that are not implemented here."""
+    claims: tuple[Claim, ...]
+
+    def shown(self, dataset: str | None) -> tuple[str, ...]:
+        """Return the data sets whose figures belong beside ours: the same one, or all if the paper has it not."""
+        return tuple(name for name in self.datasets if name == dataset) or self.datasets
+
+    def figure(self, row: str, dataset: str) -> float | None:
+        """Return what the paper prints for a row on a data set."""
+        figures = {**self.teacher, **self.rows, **self.only}.get(row)
+        return None if figures is None else figures[self.datasets.index(dataset)]
+
+    def beside(self, sheet: Sheet, *, plan: Plan, accuracy: "pd.Series[float]") -> Sheet:
+        """Return ``sheet`` with the paper's figures as columns, its other methods as lines, and what agrees as notes.
+
+        ``accuracy`` is ours by row, in percent, NaN where there is none.
+        """
+        datasets = self.shown(plan.context.get("dataset"))
+        blank = (Entry(MISSING),) * (len(sheet.columns) - 1)
+        extra = [*self.teacher, *self.only]
+        named = [*plan.rows, *extra]
+        ours = [*sheet.lines, *((Entry(name), *blank) for name in extra)]
+        figures = {name: [self.figure(name, dataset) for dataset in datasets] for name in named}
+        lines = tuple(
+            (*line, *(Entry(MISSING if value is None else f"{value:.2f}") for value in figures[name]))
+            for name, line in zip(named, ours, strict=True)
+        )
+        columns = (*sheet.columns, *(Column(f"Paper: {dataset} (%)", number=True) for dataset in datasets))
+        numbers = sheet.numbers.reindex(named).rename_axis("row")
+        for i, dataset in enumerate(datasets):
+            numbers[f"paper_{dataset}"] = pd.Series({name: figures[name][i] for name in named}, dtype=float)
+        about = f"Paper: {self.paper}, single runs at 224 px, no spread given"
+        rules = (*sheet.rules, len(sheet.lines)) if extra else sheet.rules
+        alone = "; rows below the rule are the paper's alone" if extra else ""
+        caption = f"{sheet.caption} {about}{alone}."
+        notes = (*sheet.notes, *self.agreement(accuracy, datasets))
+        return replace(sheet, caption=caption, columns=columns, lines=lines, numbers=numbers, rules=rules, notes=notes)
+
+    def agreement(self, accuracy: "pd.Series[float]", datasets: Sequence[str] | None = None) -> list[str]:
+        """Return in sentences how the order of our means agrees with the paper's, and which of its claims hold here."""
+        ours = {str(row): float(value) for row, value in accuracy.items() if row in self.rows and not pd.isna(value)}
+        sentences = []
+        for dataset in datasets or self.datasets:
+            same, pairs = 0, 0
+            for one, other in combinations(ours, 2):
+                theirs = (self.figure(one, dataset) or 0.0) - (self.figure(other, dataset) or 0.0)
+                pairs += 1
+                same += (ours[one] - ours[other]) * theirs > 0
+            if pairs:
+                sentences.append(f"{dataset}: {same} of {pairs} pairs of rows")
+        first = [f"Means in the paper's order: {'; '.join(sentences)}."] if sentences else []
+        told = [f"{claim.text}: {self._holds(claim, ours)}" for claim in self.claims]
+        return [*first, f"The paper's claims here, by the means alone: {'; '.join(told)}."]
+
+    @staticmethod
+    def _holds(claim: Claim, ours: Mapping[str, float]) -> str:
+        missing = [row for row in claim.order if row not in ours]
+        if missing:
+            return f"open ({', '.join(missing)} not run)"
+        steps = zip(claim.order, claim.order[1:], strict=False)
+        broken = [f"{low} is not below {high}" for low, high in steps if not ours[low] < ours[high]]
+        return f"does not hold ({', '.join(broken)})" if broken else "holds"
+
+
+@lru_cache
+def _content() -> dict[str, Any]:
+    return tomllib.loads(PATH.read_text(encoding="utf-8"))
+
+
+def published(grid: str) -> Published:
+    """Return the paper's table of a built-in grid; raise ReportError if the paper has none for it."""
+    content = _content()
+    tables = [name for name, value in content.items() if isinstance(value, dict)]
+    if grid not in tables:
+        raise ReportError(
+            f"The paper must have a table of the grid to set beside ours, but it has none for {grid!r}: it has "
+            f"{', '.join(tables)}. Leave `--beside` out."
+        )
+    table = content[grid]
+    datasets = content["datasets"][:1] if grid == AIRCRAFT_ALONE else content["datasets"]
+    claims = tuple(Claim(claim["text"], tuple(claim["order"])) for claim in table["claims"])
+    return Published(
+        content["paper"], tuple(datasets), table.get("teacher", {}), table["rows"], table.get("only", {}), claims
+    )

@@ -1,0 +1,166 @@
+"""What the figures show: read back from the lines that were drawn. How they look, somebody has looked at."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from harness.records import Plan, PlannedCell
+from reports import ReportError
+from reports.figures import (
+    cost_front,
+    image_rows,
+    importances,
+    interaction_map,
+    objective_front,
+    parallel_coordinates,
+    response_curve,
+    row_plot,
+    save,
+    search_history,
+    tiles,
+    to_bytes,
+    training_curves,
+)
+from reports.statistics import Interval
+
+MHAD, SFCL, LAMBDA = "student_loss.mhad.weight", "student_loss.sfcl.weight", "generator.attention.weight"
+
+
+def make(rows, seeds=(0, 1, 2)):
+    """Return a plan and its frame: ``rows`` gives each row's settings and accuracies in percent."""
+    cells = tuple(PlannedCell(f"{row}/{seed}", row, seed) for row in rows for seed in seeds)
+    plan = Plan("k", "g", "Title with $", tuple(rows), next(iter(rows)), tuple(seeds), cells, {})
+    lines = []
+    for cell in cells:
+        settings, values = rows[cell.row]
+        value = values[seeds.index(cell.seed)]
+        about = {"row": cell.row, "seed": cell.seed, "cell": cell.id, "status": "todo" if value is None else "done"}
+        config = {} if value is None else {f"config.{key}": each for key, each in settings.items()}
+        numbers = {"last": np.nan if value is None else value / 100, "cpu_seconds": 36 * len(cell.row), "device": "cpu"}
+        lines.append(about | numbers | config)
+    return plan, pd.DataFrame(lines)
+
+
+def test_training_curves_are_means_with_a_band():
+    plan, _ = make({"a": ({}, [0, 0]), "b": ({}, [0, 0])}, seeds=(0, 1))
+    logs = {f"a/{seed}": [{"epoch": e, "test_accuracy": (e + seed) / 10} for e in (1, 2)] for seed in (0, 1)}
+    logs |= {"b/0": [{"epoch": 1, "test_accuracy": 0.5}], "b/1": []}
+    (axes,) = training_curves(logs, plan=plan).axes
+    # Epoch 1: 10 and 20; epoch 2: 20 and 30.
+    assert axes.lines[0].get_ydata().tolist() == pytest.approx([15.0, 25.0])
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == pytest.approx((10.0, 30.0))
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a (n = 2)", "b (n = 1)"]
+    with pytest.raises(ReportError, match="no run of 'g' has 'validation_accuracy'"):
+        training_curves(logs, plan=plan, metric="validation_accuracy")
+
+
+def test_every_seed_of_every_row_is_drawn_and_a_missing_row_says_so():
+    plan, frame = make({"a": ({}, [10, 20, 30]), "b": ({}, [None] * 3)})
+    (axes,) = row_plot(frame, plan=plan).axes
+    assert [text.get_text() for text in axes.texts] == ["not run"]
+    assert [line.get_xdata()[0] for line in axes.lines[-3:]] == pytest.approx([10, 20, 30])
+
+
+def test_a_response_curve_finds_the_field_and_has_intervals_from_three_seeds():
+    plan, frame = make({f"beta = {x}": ({MHAD: float(x)}, [x, x + 1, x + 2]) for x in (0, 1, 10, 100)})
+    (axes,) = response_curve(frame, plan=plan).axes
+    assert axes.get_xlabel() == MHAD
+    mean = axes.lines[-1]
+    assert list(mean.get_xdata()) == [0, 1, 10, 100]
+    assert list(mean.get_ydata()) == pytest.approx([1, 2, 11, 101])
+    assert axes.get_xscale() == "symlog"  # 0 and two decades
+    assert len(axes.lines) == 4 * 2 + 1
+    plan, frame = make({"a": ({MHAD: 1.0, SFCL: 2.0}, [1, 2, 3]), "b": ({MHAD: 2.0, SFCL: 3.0}, [1, 2, 3])})
+    with pytest.raises(ReportError, match=f"vary: {MHAD}, {SFCL}. Name one with `--field`"):
+        response_curve(frame, plan=plan)
+
+
+def test_a_heat_map_of_a_product():
+    rows = {f"{b} {g}": ({MHAD: b, SFCL: g}, [10 * b + g] * 3) for b in (1.0, 2.0) for g in (0.0, 8.0)}
+    plan, frame = make(rows)
+    axes = interaction_map(frame, plan=plan).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["10.0", "18.0", "20.0", "28.0"]
+
+
+def test_interactions_of_pairs_by_hand():
+    on = {MHAD: 1.0, SFCL: 1.0, LAMBDA: 1.0}
+    rows = {"full": (on, [50] * 3)}
+    for name, value in {"M": 30, "S": 45, "L": 48, "MS": 28, "ML": 28}.items():
+        off = {key: 0.0 for key in on if {MHAD: "M", SFCL: "S", LAMBDA: "L"}[key] in name}
+        rows[f"w/o {name}"] = (on | off, [value] * 3)
+    plan, frame = make(rows)
+    axes = interaction_map(frame, plan=plan).axes[0]
+    # Alone: 20, 5, 2. M with S: 50 - 30 - 45 + 28 = 3; M with L: 50 - 30 - 48 + 28 = 0; S with L was not run.
+    shown = [text.get_text() for text in axes.texts]
+    assert shown == ["+20.0", "+3.0", "+0.0", "+3.0", "+5.0", "--", "+0.0", "--", "+2.0"]
+    plan, frame = make({"a": ({MHAD: 1.0}, [1, 2, 3]), "b": ({MHAD: 0.0}, [1, 2, 3])})
+    with pytest.raises(ReportError, match=f"vary: {MHAD}. Grids of `product` or `pairwise`"):
+        interaction_map(frame, plan=plan)
+
+
+def test_the_front_leaves_out_what_a_cheaper_row_beats():
+    # Hours grow with the length of the name.
+    plan, frame = make({"a": ({}, [10] * 3), "bb": ({}, [30] * 3), "ccc": ({}, [20] * 3), "dddd": ({}, [40] * 3)})
+    (axes,) = cost_front(frame, plan=plan).axes
+    assert axes.lines[0].get_ydata().tolist() == pytest.approx([10, 30, 40])
+    with pytest.raises(ReportError, match="parameters known"):
+        cost_front(frame, plan=plan, cost="parameters")
+
+
+TRIALS = pd.DataFrame(
+    {
+        "number": [0, 1, 2, 3],
+        "state": ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE"],
+        "value": [0.5, 0.25, np.nan, 0.75],
+        "value_2": [3.0, 5.0, np.nan, 1.0],
+        "beta": [1.0, 2.0, 3.0, 4.0],
+        "orders": ["1", None, "1", "1+2"],
+    }
+)
+
+
+def test_search_history_has_the_best_so_far():
+    (axes,) = search_history(TRIALS, objective="validation accuracy").axes
+    assert axes.lines[1].get_ydata().tolist() == [0.5, 0.5, 0.75]
+    assert axes.lines[2].get_xdata().tolist() == [2]
+    with pytest.raises(ReportError, match="none of this one has a value"):
+        search_history(TRIALS[2:3], objective="x")
+
+
+def test_parallel_coordinates_have_a_gap_where_a_parameter_is_missing():
+    (axes,) = parallel_coordinates(TRIALS, parameters=["beta", "orders"], objective="accuracy").axes
+    # From worst to best: trial 1 (beta 2 of 1 to 4, no orders), 0, 3.
+    assert axes.lines[0].get_ydata() == pytest.approx([1 / 3, np.nan, 0.0], nan_ok=True)
+    assert axes.lines[2].get_ydata() == pytest.approx([1.0, 1.0, 1.0])
+
+
+def test_importances_and_fronts_of_objectives():
+    shares = {"beta": (0.7, Interval(0.5, 0.9)), "gamma": (0.3, Interval(0.1, 0.5))}
+    (axes,) = importances(shares, objective="accuracy", method="PED-ANOVA").axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["gamma", "beta"]
+    (axes,) = objective_front(TRIALS, objectives=("accuracy", "images per second")).axes
+    assert axes.lines[1].get_ydata().tolist() == [0.25, 0.5, 0.75]
+
+
+def test_tiles_are_cut_out_of_a_sheet_line_by_line():
+    # Two by three squares of 4 pixels with 2 around each, as torchvision's make_grid sets them.
+    sheet = np.zeros((2 + 2 * 6, 2 + 3 * 6, 3), np.uint8)
+    for i in range(6):
+        top, left = 2 + i // 3 * 6, 2 + i % 3 * 6
+        sheet[top : top + 4, left : left + 4] = i + 1
+    cut = tiles(sheet, size=4)
+    assert cut.shape == (6, 4, 4, 3)
+    assert [(picture.min(), picture.max()) for picture in cut] == [(i, i) for i in range(1, 7)]
+    assert len(image_rows({"real": cut, "ours": cut[:2]}).axes) == 16
+    with pytest.raises(ReportError, match="no run has any"):
+        image_rows({})
+
+
+def test_equal_figures_are_equal_files(tmp_path):
+    plan, frame = make({"a_$x$ <&>": ({}, [10, 20, 30])})
+    assert to_bytes(row_plot(frame, plan=plan), "svg") == to_bytes(row_plot(frame, plan=plan), "svg")
+    png, svg = save(row_plot(frame, plan=plan), tmp_path / "deep" / "rows")
+    assert Image.open(png).size[0] > 1000
+    assert svg.read_text().startswith("<?xml")

@@ -1,0 +1,139 @@
+"""The page of a grid: one file, nothing from outside, no script needed; in a browser, where there is one, it sorts."""
+
+import html
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+
+from harness.records import Plan, PlannedCell, write_json
+from reports import page
+from reports.sources import StoreSource
+
+ROWS = ('Base <line> & "x" $', "+ SFCL", "never run")
+CELLS = tuple(PlannedCell(f"{'abc'[i]}{seed}", row, seed) for i, row in enumerate(ROWS) for seed in (0, 1, 2))
+CONTEXT = {"dataset": "Digits", "classes": 10, "image_size": 16, "teacher": "resnet8", "teacher_accuracy": 0.9}
+PLAN = Plan("k", "table3", "Ablation <b>", ROWS, ROWS[0], (0, 1, 2), CELLS, CONTEXT | {"student": "resnet8"})
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+VOID = {"meta", "link", "br", "path", "use", "rect", "image", "hr", "img", "circle"}
+
+
+@pytest.fixture
+def store(tmp_path):
+    for i, name in enumerate(("a0", "a1", "a2", "b0", "b1")):
+        folder = tmp_path / "cells" / name
+        config = {"schedule.epochs": 2, "student_loss.sfcl.weight": float(name[0] == "b"), "seed": int(name[1])}
+        write_json(folder / "config.json", {"config": config, "teacher_hash": "t", "numerics": 3})
+        machine = {"processor": "P", "device": "cpu", "threads": 1, "python": "3", "torch": "2", "torchvision": "0"}
+        result = {"last": 0.5 + 0.05 * i, "best_on_test": 0.9, "seconds": 60.0, "cpu_seconds": 90.0 * (i + 1)}
+        write_json(folder / "result.json", result | {"environment": machine, "trainer": ["f" * 16]})
+        lines = [f'{{"epoch": {e}, "time": {e}.0, "test_accuracy": {0.2 * e}}}' for e in (1, 2)]
+        (folder / "log.jsonl").write_text("\n".join(lines))
+    write_json(tmp_path / "cells" / "b2" / "failure.json", {"error": "OutOfMemory: <16 GiB>", "traceback": ""})
+    return tmp_path
+
+
+class Balance(HTMLParser):
+    """Counts what is open, and collects what refers to elsewhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.links, self.text = [], [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.open += [] if tag in VOID else [tag]
+        self.ids += [value for name, value in attributes if name == "id"]
+        self.links += [value for name, value in attributes if name in ("src", "href", "xlink:href", "srcset")]
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_one_file_that_asks_for_nothing(store):
+    text = page(StoreSource(store), PLAN, arguments=["--budget", "demo"])
+    parser = Balance()
+    parser.feed(text)
+    assert parser.open == []
+    assert len(set(parser.ids)) == len(parser.ids)
+    assert all(link.startswith(("#", "data:")) for link in parser.links)
+    assert {link[1:] for link in parser.links if link.startswith("#")} <= set(parser.ids)
+    assert "@import" not in text
+    assert not re.search(r"url\((?!#|data:)", text)
+    assert "default-src 'none'" in text
+
+
+def test_it_says_what_there_is_and_what_is_missing(store):
+    text = page(StoreSource(store), PLAN, arguments=["--budget", "demo"], stale=["a0"])
+    shown = html.unescape(re.sub(r"<[^>]+>", "", text))
+    for part in (
+        "5 of 9, 1 failed",
+        "4 of 9 planned runs are missing",
+        "failed: OutOfMemory: <16 GiB>",
+        "1 runs were trained by code that has changed since",
+        'never run: no seed that Base <line> & "x" $ has done too.',
+        "dfkd ablate table3 --budget demo",
+        "dfkd explain table3 '+ SFCL' --budget demo",
+        "0.38 CPU hours",  # 90 x (1 + 2 + 3 + 4 + 5) seconds
+        "The paper's claims here",
+        "+15.00 points",  # seeds 0 and 1: 65 - 50, 70 - 55
+    ):
+        assert part in shown, part
+    assert text.count("<svg") >= 3
+    assert "<b>" not in text.split("<title>")[1].split("</title>")[0]
+
+
+def test_an_empty_store_has_a_page(tmp_path):
+    text = page(StoreSource(tmp_path), PLAN)
+    assert "0 of 9" in text
+    assert text == page(StoreSource(tmp_path), PLAN)
+
+
+PROBE = """
+<script>
+const report = {requests: performance.getEntriesByType("resource").length, buttons: 0};
+const table = document.querySelector("table.sortable");
+const column = (i) => [...table.tBodies[0].rows].map((row) => row.cells[i].textContent);
+const buttons = table.querySelectorAll("thead button");
+report.buttons = buttons.length;
+buttons[1].focus();
+report.focused = document.activeElement === buttons[1];
+report.order = [column(0)];
+for (let i = 0; i < 3; i++) { buttons[1].click(); report.order.push(column(0)); }
+report.sorted = buttons[1].closest("th").getAttribute("aria-sort");
+report.wide = document.documentElement.scrollWidth <= window.innerWidth;
+document.title = "PROBED " + JSON.stringify(report);
+</script>
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="needs chromium: apt-get install chromium")
+@pytest.mark.parametrize("width", [1200, 400])
+def test_in_a_browser_it_sorts_and_complains_of_nothing(store, tmp_path, width):
+    import json
+
+    path = tmp_path / "page.html"
+    path.write_text(page(StoreSource(store), PLAN).replace("</body>", PROBE + "</body>"), encoding="utf-8")
+    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--disable-extensions"]
+    flags += [f"--window-size={width},900", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    done = subprocess.run([BROWSER, *flags, path.as_uri()], capture_output=True, text=True, timeout=200, check=True)
+    assert "CONSOLE" not in done.stderr
+    report = json.loads(html.unescape(re.search(r"PROBED (\{.*?\})</title>", done.stdout)[1]))
+    first, second, third = ROWS
+    assert report["requests"] == 0
+    assert report["focused"]
+    assert report["wide"]
+    # Means: 55, 67.5, none. Best first, then worst first; what is missing stays last; then as it was.
+    assert report["order"] == [[f"{first}", second, third], [second, first, third], [first, second, third], list(ROWS)]
+    assert report["sorted"] is None
