@@ -13,8 +13,8 @@ ACCURACIES = ("last", "best_on_test", "final_mean")
 def runs_frame(store: Path, plan: Plan) -> pd.DataFrame:
     """Return one line per planned cell, in the plan's order, whatever the store holds of it.
 
-    Columns: ``row``, ``seed``, ``cell`` (its id; two rows may share one), ``status`` (``done``, ``failed``, ``todo``),
-    and ``last``, ``best_on_test`` and ``final_mean``, which are fractions, NaN unless the cell is done.
+    Columns: ``row``, ``seed``, ``cell`` (its id; two rows may share one), ``status`` (``done``, ``diverged``,
+    ``failed``, ``todo``), and ``last``, ``best_on_test`` and ``final_mean``, which are fractions, NaN unless it is done.
     """
     records = {cell_id: read_cell(store, cell_id) for cell_id in plan.ids}
     lines = []

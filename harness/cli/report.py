@@ -25,7 +25,7 @@ from harness.cli.options import (
 from harness.plan import Request
 from harness.records import Plan, read_plan
 from harness.staleness import stale_cells
-from harness.store import Store, StoreError
+from harness.store import Store, StoreError, known_store
 
 
 class Format(StrEnum):
@@ -68,7 +68,7 @@ def report(
     from reports import ablation_table, render, render_runs, runs_frame, runs_table
 
     request = request_of(grid, dataset, budget, seeds, settings)
-    opened = Store(store.expanduser().resolve())
+    opened = known_store(store)
     plan = _stored_plan(request, opened, teacher) or _fresh_plan(request, opened, data_root, teacher)
     keep = plan.context.get("stale") == "keep"
     stale = () if keep else stale_cells(opened.root, plan.ids)
