@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 
@@ -16,7 +17,7 @@ from dfkd.errors import CheckpointError
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that is flushed to disk and renamed to it when the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         yield part
         with part.open("rb+") as file:

@@ -19,10 +19,12 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Scalar]:
     return flat
 
 
-KEYS = tuple(flatten(RunConfig()))
+_DEFAULTS = flatten(RunConfig())
+
+KEYS = tuple(_DEFAULTS)
 """Every dotted key there is."""
 
-_TYPES = {key: type(value) for key, value in flatten(RunConfig()).items()}
+_TYPES = {key: type(value) for key, value in _DEFAULTS.items()}
 _TYPE_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}
 
 
@@ -79,8 +81,7 @@ def with_overrides(config: RunConfig, overrides: Mapping[str, object]) -> RunCon
 
 def changed(config: RunConfig, prefixes: tuple[str, ...]) -> dict[str, Scalar]:
     """Return the fields under ``prefixes`` that are not at their default, so that a new field changes no name."""
-    default = flatten(RunConfig())
-    return {key: value for key, value in flatten(config).items() if key.startswith(prefixes) and value != default[key]}
+    return {k: value for k, value in flatten(config).items() if k.startswith(prefixes) and value != _DEFAULTS[k]}
 
 
 _SWITCHES = {
@@ -124,5 +125,5 @@ def canonical(config: RunConfig) -> dict[str, Scalar]:
     recipe is left out, because the hash of its weights says more. A new option at its default therefore does not orphan
     old runs.
     """
-    flat, default = flatten(config), flatten(RunConfig())
-    return {key: flat[key] for key in sorted(flat) if flat[key] != default[key] and has_effect(key, flat)}
+    flat = flatten(config)
+    return {key: flat[key] for key in sorted(flat) if flat[key] != _DEFAULTS[key] and has_effect(key, flat)}

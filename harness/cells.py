@@ -2,7 +2,8 @@
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +11,25 @@ import torch
 from PIL import Image
 
 from dfkd.config import RunConfig
-from dfkd.errors import CheckpointError
+from dfkd.errors import CheckpointError, TrainingDivergedError
 from dfkd.files import atomic_path, save
 from dfkd.loop import Record, distill, run_summary
 from dfkd.overrides import flatten, with_overrides
 from dfkd.state import read_state, sample_grid
 from harness.environment import environment
+from harness.failures import kind_of, record_failure
 from harness.fingerprint import fingerprint
-from harness.inputs import Where, real_images, validation_images, worker_inputs
+from harness.freshness import begin_afresh
+from harness.inputs import Where, forget_inputs, real_images, validation_images, worker_inputs
+from harness.leases import Lease, LeaseLostError
+from harness.packing import memory_cap
 from harness.plan import Cell
 from harness.records import read_json, read_log, write_json
 from harness.staleness import UNKNOWN
 from harness.store import RunLog, Store, cell_config
 
-LEASE_PATIENCE = 60.0
-"""Seconds to wait for a cell whose former process is just being killed."""
+CONTEXT = 512 * 2**20
+"""Bytes of a GPU that a process takes besides what PyTorch counts, rounded up."""
 
 
 def prepare_cell(store: Store, cell: Cell) -> None:
@@ -35,32 +40,41 @@ def prepare_cell(store: Store, cell: Cell) -> None:
 
 
 def run_cell(cell_id: str, where: Where, *, report: Callable[[Record], None] | None = None) -> None:
-    """Run a prepared cell to its end; ``report`` is given each epoch's record. Does nothing if the cell is done.
+    """Run a prepared cell to its end; ``report`` is given each epoch's record. Does nothing if the cell has ended.
 
-    An error is recorded in the cell with its traceback, and raised; the state of the last whole epoch stays.
+    A loss that becomes NaN or infinite is an end, and noted as such. An error is recorded in the cell with its
+    traceback, and raised; the state of the last whole epoch stays.
 
     Raises:
         CellBusyError: another process runs the cell; nothing is recorded.
+        LeaseLostError: this process stood still, and another machine runs the cell by now; nothing is recorded.
     """
     store = Store(where.store)
-    with store.lease(cell_id, patience=LEASE_PATIENCE):
-        folder = store.cell(cell_id)
-        if (folder / "result.json").exists():
+    with store.lease(cell_id, patience=0) as lease:
+        if store.read(cell_id).ended:
             return
         try:
-            _train(store, cell_id, where, report or (lambda record: None))
+            _train(store, cell_id, where, report or (lambda record: None), lease)
+        except LeaseLostError:
+            raise
         except Exception as error:
-            record_failure(store, cell_id, error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+            forget_inputs()
+            named, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
+            with suppress(OSError):  # no room: whoever runs the cells is told by the exception
+                record_failure(store, cell_id, error=named, trace=trace, kind=kind_of(error))
             raise
 
 
-def record_failure(store: Store, cell_id: str, *, error: str, trace: str) -> None:
-    """Write the cell's failure.json."""
-    write_json(store.cell(cell_id) / "failure.json", {"error": error, "traceback": trace, "time": time.time()})
+def cap_memory(device: str, share: float) -> None:
+    """Allow this process no more of a GPU's memory than its ``share``, so that no cell can take what another needs."""
+    if device.startswith("cuda") and 0 < share < 1:
+        place = torch.device(device)
+        total = torch.cuda.get_device_properties(place).total_memory
+        torch.cuda.set_per_process_memory_fraction(memory_cap(share, total=total, context=CONTEXT), place)
 
 
-def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], None]) -> None:
-    torch.set_num_threads(where.threads)
+def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], None], lease: Lease) -> None:
+    begin_afresh(where.threads)
     folder, device = store.cell(cell_id), torch.device(where.device)
     content = cell_config(store, cell_id)
     config = with_overrides(RunConfig(), content["config"])
@@ -71,17 +85,62 @@ def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], 
             f"The teacher of cell {cell_id} must be the one it was planned with, of hash {planned[:16]}, but "
             f"{where.teacher} now holds {teacher.hash[:16]}. Plan again: give the same command once more."
         )
+    state = _usable_state(folder)
     _note_training(folder, config, device)
     log = RunLog(folder)
-    state = folder / "state.pt"
     pictured = picture_epochs(config.schedule.epochs)
     shown = {"train": real_images(config, where), "validation": validation_images(config, where)}
-    for record in distill(config, teacher=teacher, test=test, device=device, state_path=state, **shown):
-        log.append(record)
-        report(record)
-        if record["epoch"] in pictured:
-            _picture(folder, config, int(record["epoch"]))
-    _finish(store, cell_id, config, device)
+    try:
+        for record in distill(config, teacher=teacher, test=test, device=device, state_path=state, **shown):
+            lease.check()
+            log.append(record)
+            report(record)
+            if record["epoch"] in pictured:
+                _picture(folder, config, int(record["epoch"]))
+    except TrainingDivergedError as error:
+        forget_inputs()
+        lease.check()
+        _end_diverged(folder, device, error)
+        return
+    _finish(store, cell_id, config, device, lease)
+
+
+def _usable_state(folder: Path) -> Path:
+    """Return the path of the state; a damaged one is moved out of the way with its log, and the run begins anew."""
+    path = folder / "state.pt"
+    if path.exists():
+        try:
+            read_state(path)
+        except CheckpointError:
+            path.replace(folder / "state.damaged.pt")
+            (folder / "log.jsonl").unlink(missing_ok=True)
+    return path
+
+
+def _end_diverged(folder: Path, device: torch.device, error: TrainingDivergedError) -> None:
+    """Write diverged.json, then drop the state: from it the same would come out again."""
+    history = read_log(folder)
+    content = {"error": str(error), "epoch": len(history) + 1, **_about_end(folder, device, history)}
+    write_json(folder / "diverged.json", content)
+    _drop_state(folder)
+
+
+def _about_end(folder: Path, device: torch.device, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what a result and a divergence both say: time spent, where, when, and by which code."""
+    training = read_json(folder / "training.json")
+    assert training is not None
+    return {
+        "seconds": sum(record["seconds"] for record in history),
+        "cpu_seconds": sum(record["cpu_seconds"] for record in history),
+        "environment": environment(device),
+        "trainer": training["trainer"],
+        "finished": time.time(),
+    }
+
+
+def _drop_state(folder: Path) -> None:
+    for name in ("training.json", "state.pt", "state.damaged.pt"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _note_training(folder: Path, config: RunConfig, device: torch.device) -> None:
@@ -114,25 +173,21 @@ def _write_samples(path: Path, state: Mapping[str, Any], config: RunConfig) -> N
         Image.fromarray(sample_grid(state, config).permute(1, 2, 0).numpy()).save(part, format="PNG")
 
 
-def _finish(store: Store, cell_id: str, config: RunConfig, device: torch.device) -> None:
+def _finish(store: Store, cell_id: str, config: RunConfig, device: torch.device, lease: Lease) -> None:
     """Keep what is worth keeping, then write the result, then drop the state."""
     folder = store.cell(cell_id)
     state, history = read_state(folder / "state.pt"), read_log(folder)
+    if not len(state["history"]) == len(history) == config.schedule.epochs:
+        raise RuntimeError(
+            f"State and log of cell {cell_id} must be of {config.schedule.epochs} epochs at its end, but they are of "
+            f"{len(state['history'])} and {len(history)}: another process has written there. Run it again."
+        )
     save({"state": state["student"], "config": cell_config(store, cell_id)}, folder / "student.pt")
     if not config.learns_from_real_images:
         _write_samples(folder / "samples.png", state, config)
-    training = read_json(folder / "training.json")
-    assert training is not None
-    seconds = sum(record["seconds"] for record in history)
-    result: dict[str, Any] = {
-        **run_summary(history),
-        "seconds": seconds,
-        "cpu_seconds": sum(record["cpu_seconds"] for record in history),
-        "images_per_second": sum(record["images_per_second"] * record["seconds"] for record in history) / seconds,
-        "environment": environment(device),
-        "trainer": training["trainer"],
-        "finished": time.time(),
-    }
+    about = _about_end(folder, device, history)
+    images = sum(record["images_per_second"] * record["seconds"] for record in history)
+    result = {**run_summary(history), **about, "images_per_second": images / about["seconds"]}
+    lease.check()
     write_json(folder / "result.json", result)
-    for name in ("training.json", "state.pt"):
-        (folder / name).unlink()
+    _drop_state(folder)

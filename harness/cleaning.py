@@ -40,7 +40,7 @@ def _of_cell(store: Store, cell_id: str) -> Iterator[Leftover]:
     if store.is_running(cell_id):
         return
     folder = store.cell(cell_id)
-    if (folder / "result.json").exists():
+    if store.read(cell_id).ended:
         for name in ("state.pt", "training.json"):
             path = folder / name
             if path.exists():

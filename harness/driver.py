@@ -12,15 +12,24 @@ from dfkd.data import ImageSet, dataset_spec
 from dfkd.evaluation import load_test_images, load_training_images, load_validation_images
 from dfkd.models import build_classifier
 from dfkd.models.auxiliary import build_auxiliary
+from dfkd.overrides import flatten
 from dfkd.teacher import Teacher, load_teacher
 from harness.cells import prepare_cell
+from harness.failures import attempts, release
 from harness.inputs import Where, slow_arithmetic, teacher_command, teacher_name
+from harness.live import driving, plans_of_others
 from harness.mirror import Mirror, default_uri
 from harness.plan import Cell, Request, make_plan
 from harness.progress import ProgressView
 from harness.records import Plan, write_plan
+from harness.room import Room
+from harness.rounds import Rounds
+from harness.shape import shape_of
 from harness.store import Store
 from harness.watch import Watch
+
+RETRIES = 2
+"""How often a cell is tried again, unless the command says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +85,9 @@ def _train_fingerprint(request: Request, data_root: Path | None, cache: Path | N
 
 def _check_networks(request: Request, teacher: Teacher) -> None:
     """Build each row's student once, on the CPU, so that what does not fit is known before anything runs."""
+    shapes = {shape_of(flatten(config)): config for config in request.rows.values()}  # alike in everything that counts
     with torch.no_grad():
-        for config in request.rows.values():
+        for config in shapes.values():
             student = build_classifier(
                 config.student.architecture,
                 classes=len(teacher.class_names),
@@ -110,7 +120,7 @@ def _context(request: Request, teacher: Teacher | None, test: ImageSet) -> dict[
 
 def missing(store: Store, ids: Sequence[str], anew: Collection[str] = ()) -> list[str]:
     """Return the cells that have no result or are to run ``anew``, in order."""
-    return [cell_id for cell_id in ids if cell_id in anew or store.read(cell_id).status != "done"]
+    return [cell_id for cell_id in ids if cell_id in anew or not store.read(cell_id).ended]
 
 
 def run_plan(
@@ -120,17 +130,20 @@ def run_plan(
     data_root: Path | None,
     device: str,
     executor: str,
-    cpus_per_trial: float,
-    gpus_per_trial: float,
+    room: Room,
     tracking_uri: str | None,
     console: Console,
     each_epoch: bool = False,
     left_out: Collection[str] = (),
     anew: Collection[str] = (),
+    retries: int = RETRIES,
+    released: bool = False,
+    mirror_checkpoints: bool = False,
 ) -> None:
     """Store the plan, run its missing cells but those ``left_out``, seed by seed, and mirror all of them to MLflow.
 
-    Cells that are to run ``anew`` are done; their results are set aside in their folders.
+    Cells that are to run ``anew`` are done; their results are set aside in their folders. A cell that fails more than
+    ``retries`` times, in this or former calls, is quarantined, which means left alone until it is ``released``.
 
     What became of each cell is in the store. KeyboardInterrupt passes through, after the workers have stopped.
     """
@@ -144,17 +157,32 @@ def run_plan(
     for cell_id in todo:
         if cell_id in anew:
             store.set_aside(cell_id)
-        store.forget_failure(cell_id)
+        if released:
+            release(store, cell_id)
+    todo = [cell_id for cell_id in todo if attempts(store, cell_id) <= retries]
     warnings = {slow_arithmetic(prepared.cells[cell_id].config, device) for cell_id in todo} - {None}
     for warning in warnings:
         console.print(f"[yellow]{warning}[/yellow]")
-    where = Where(store.root, data_root, prepared.teacher_path.resolve(), device, max(1, int(cpus_per_trial)))
+    where = Where(store.root, data_root, prepared.teacher_path.resolve(), device, max(1, int(room.cpus)))
     epochs = {cell_id: cell.config.schedule.epochs for cell_id, cell in prepared.cells.items()}
     view = ProgressView(plan, todo, epochs=epochs, store=store, console=console, each_epoch=each_epoch)
-    watch = Watch(lambda: plan, view=view, open_mirror=lambda: Mirror(tracking_uri or default_uri(store), store))
-    with watch:
-        if todo:
-            EXECUTORS[executor](todo, where, cpus_per_trial, gpus_per_trial)
+    rounds = Rounds(
+        store,
+        where,
+        room,
+        execute=EXECUTORS[executor],
+        retries=retries,
+        say=lambda text: console.print(text, markup=False),
+    )
+    uri = tracking_uri or default_uri(store)
+    watch = Watch(
+        lambda: plan,
+        view=view,
+        open_mirror=lambda: Mirror.hold(uri, store, checkpoints=mirror_checkpoints),
+        others=lambda: plans_of_others(store, uri),
+    )
+    with driving(store, plan=plan.key, tracking_uri=uri), watch:
+        rounds.run(todo)
     if watch.mirror_error:
         console.print(
             f"[yellow]MLflow was not written: {watch.mirror_error}[/yellow]\n"

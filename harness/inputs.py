@@ -115,6 +115,12 @@ def validation_images(config: RunConfig, where: Where) -> ImageSet | None:
     return _cached_validation_images(config.data, where.data_root, Store(where.store).cache, where.device)
 
 
+def forget_inputs() -> None:
+    """Drop what this process keeps between cells: a step that was broken off may have left hooks or modes on it."""
+    for cached in (_cached_test_images, _cached_teacher, _cached_training_images, _cached_validation_images):
+        cached.cache_clear()
+
+
 def worker_inputs(config: RunConfig, where: Where) -> tuple[Teacher, ImageSet]:
     """Return teacher and test images, on the device, loaded once in a process however many cells it runs."""
     test = _cached_test_images(config.data, where.data_root, Store(where.store).cache, where.device)

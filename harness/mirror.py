@@ -7,12 +7,16 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from harness.leases import HeldError, hold
+from harness.plan import digest
 from harness.records import (
     CELL_TAG,
     CONFIG_TAG,
+    DIVERGED_TAG,
     ERROR_TAG,
     EXPERIMENT,
     PLAN_TAG,
@@ -23,10 +27,20 @@ from harness.records import (
     read_log,
     to_tags,
 )
-from harness.store import Store, cell_config
+from harness.store import Store, StoreError, cell_config
 
+SEARCH_TAG = "dfkd.search"
+"""Of the run that stands for a search."""
 FORMER_TAG = "dfkd.former"
 """How many results of the cell were set aside before this run."""
+
+
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # A server that is away is noticed in seconds, not minutes: the store has everything, and it is tried again later.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+}
 
 
 def default_uri(store: Store) -> str:
@@ -47,22 +61,47 @@ def _use_write_ahead_log(uri: str) -> None:
 class Mirror:
     """Writes cells to MLflow. Not thread-safe: one thread uses it at a time."""
 
-    def __init__(self, uri: str, store: Store) -> None:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    def __init__(self, uri: str, store: Store, *, checkpoints: bool = False) -> None:
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
         _use_write_ahead_log(uri)
         from mlflow.tracking import MlflowClient  # here, because it takes a second
 
         for name in ("mlflow", "alembic"):  # after the import, which sets levels of its own
             logging.getLogger(name).setLevel(logging.ERROR)
-        self._store = store
+        self._store, self._checkpoints = store, checkpoints
         self._client = MlflowClient(tracking_uri=uri)
-        # A server has a place of its own for artifacts; a bare file would take the working directory.
-        self._artifacts = (store.root / "mlflow-artifacts").as_uri() if uri.startswith("sqlite:") else None
+        # A server has a place of its own for artifacts; a bare database would take the working directory.
+        bare = uri.startswith(("sqlite", "postgresql", "mysql", "mssql"))
+        self._artifacts = (store.root / "mlflow-artifacts").as_uri() if bare else None
         self._experiment, self._plans = (self._experiment_id(name) for name in (EXPERIMENT, PLANS_EXPERIMENT))
         self._runs: dict[str, str] = {}
         self._logged: dict[str, int] = {}
         self._finished: set[str] = set()
+        self._failed: dict[str, float] = {}
+        self._tagged: set[tuple[str, str]] = set()
+        self._parents: dict[str, str] = {}
         self._plan: Plan | None = None
+        self._lease = ExitStack()
+
+    @classmethod
+    def hold(cls, uri: str, store: Store, *, checkpoints: bool = False) -> "Mirror | None":
+        """Return a mirror that is the only one of this store at ``uri`` until it is closed.
+
+        None if another process holds it, which then writes the plans of all live drivers.
+        """
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(hold(store.root / "mirrors" / digest(uri), patience=0))
+            except HeldError:
+                return None
+            mirror = cls(uri, store, checkpoints=checkpoints)
+            mirror._lease = stack.pop_all()
+        return mirror
+
+    def close(self) -> None:
+        """Let another process write."""
+        self._lease.close()
 
     def _experiment_id(self, name: str) -> str:
         """Return the experiment's id; it is made if it is not there."""
@@ -97,18 +136,29 @@ class Mirror:
             self._log_plan(plan)
         for cell_id in ids:
             if cell_id in self._finished:
+                self._tag(cell_id, plan)
                 continue
             record = self._store.read(cell_id)
+            failed = record.failure.get("time", 0.0) if record.failure else None
             if record.status == "todo" and record.epochs_done == 0:
                 continue
+            if failed is not None and failed == self._failed.get(cell_id):
+                continue
             run = self._runs.get(cell_id) or self._open(cell_id, plan)
+            if self._failed.pop(cell_id, None) is not None and record.status == "todo":  # it is tried again
+                self._client.update_run(run, "RUNNING")
+            self._tag(cell_id, plan)
             self._log_new(cell_id, run)
             if record.result is not None:
                 self._finish(cell_id, run, record.result)
+            elif record.diverged is not None:
+                self._client.set_tag(run, DIVERGED_TAG, str(record.diverged["error"])[:5000])
+                self._client.set_terminated(run, "FINISHED", end_time=int(record.diverged["finished"] * 1000))
+                self._finished.add(cell_id)
             elif record.failure is not None:
                 self._client.set_tag(run, ERROR_TAG, str(record.failure["error"])[:5000])
                 self._client.set_terminated(run, "FAILED")
-                self._finished.add(cell_id)
+                self._failed[cell_id] = record.failure.get("time", 0.0)
 
     def _open(self, cell_id: str, plan: Plan) -> str:
         """Return the cell's run: the one that carries its tag, or a new one."""
@@ -137,15 +187,65 @@ class Mirror:
             self._client.log_batch(run, params=params, tags=tags)
         if not found or f"{CONFIG_TAG}.0" not in found[0].data.tags:
             self._log_tags(run, to_tags(CONFIG_TAG, content))
-        self._client.set_tag(run, f"dfkd.grid.{plan.grid}", "1")
         self._runs[cell_id] = run
         return run
+
+    def _tag(self, cell_id: str, plan: Plan) -> None:
+        """Note on the cell's run that it belongs to the plan's grid."""
+        if (cell_id, plan.grid) not in self._tagged:
+            self._client.set_tag(self._runs[cell_id], f"dfkd.grid.{plan.grid}", "1")
+            if plan.grid.startswith("search-"):
+                self._client.set_tag(self._runs[cell_id], "mlflow.parentRunId", self._parent(plan))
+            self._tagged.add((cell_id, plan.grid))
+
+    def _parent(self, plan: Plan) -> str:
+        """Return the run that stands for a search, under which MLflow shows its trials; it is made if need be."""
+        if plan.key not in self._parents:
+            wanted = f"tags.`{SEARCH_TAG}` = '{plan.key}'"
+            found = list(self._client.search_runs([self._experiment], wanted, max_results=1))
+            if found:
+                self._parents[plan.key] = found[0].info.run_id
+            else:
+                run = self._client.create_run(self._experiment, tags={SEARCH_TAG: plan.key}, run_name=plan.key)
+                self._client.set_terminated(run.info.run_id, "FINISHED")
+                self._parents[plan.key] = run.info.run_id
+        return self._parents[plan.key]
+
+    def register(self, cell_id: str, name: str) -> str:
+        """Make a finished cell's student a version of the registered model ``name``; return the version.
+
+        The same cell registered again is the version that it was.
+
+        Raises:
+            StoreError: the cell has no run here yet, or its student is gone.
+        """
+        from mlflow.exceptions import MlflowException
+
+        found = list(self._client.search_runs([self._experiment], f"tags.`{CELL_TAG}` = '{cell_id}'", max_results=1))
+        student = self._store.cell(cell_id) / "student.pt"
+        if not found or not student.exists():
+            missing = "has no run there. Write it with `dfkd mlflow sync`" if not found else "has lost its student.pt"
+            raise StoreError(f"A cell must be in MLflow with its student to be registered, but {cell_id} {missing}.")
+        run = found[0].info
+        with suppress(MlflowException):  # it is there already
+            self._client.create_registered_model(name)
+        for version in self._client.search_model_versions(f"name = '{name}'"):
+            if version.run_id == run.run_id:
+                return str(version.version)
+        for path in (student, self._store.cell(cell_id) / "config.json"):
+            self._client.log_artifact(run.run_id, str(path), "student")
+        accuracy = (self._store.read(cell_id).result or {}).get("last")
+        tags = {CELL_TAG: cell_id, "dfkd.test_accuracy": str(accuracy)}
+        made = self._client.create_model_version(name, f"{run.artifact_uri}/student", run.run_id, tags=tags)
+        return str(made.version)
 
     def _log_new(self, cell_id: str, run: str) -> None:
         """Log the epochs that this mirror has not logged yet. Logging one again is a no-op: its time is its own."""
         from mlflow.entities import Metric
 
         records = read_log(self._store.cell(cell_id))
+        if self._logged.get(cell_id, 0) > len(records):  # its state was damaged, and it began anew
+            self._logged[cell_id] = 0
         metrics = [
             Metric(name, float(value), int(record["time"] * 1000), int(record["epoch"]))
             for record in records[self._logged.get(cell_id, 0) :]
@@ -169,5 +269,8 @@ class Mirror:
             self._client.log_artifact(run, str(samples))
         if samples.with_suffix("").is_dir():
             self._client.log_artifacts(run, str(samples.with_suffix("")), "samples")
+        student = samples.with_name("student.pt")
+        if self._checkpoints and student.exists():
+            self._client.log_artifact(run, str(student))
         self._client.set_terminated(run, "FINISHED", end_time=moment)
         self._finished.add(cell_id)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -213,9 +213,10 @@ def make_plan(
     for name, config in request.rows.items():
         for seed in request.seeds:
             shown = train_fingerprint if config.learns_from_real_images else None
-            cell = Cell(with_overrides(config, {"seed": seed}), teacher_hash, test_fingerprint, shown)
-            planned.append(PlannedCell(cell.id, name, seed))
-            cells.setdefault(cell.id, cell)
+            cell = Cell(replace(config, seed=seed), teacher_hash, test_fingerprint, shown)
+            identity = cell.id
+            planned.append(PlannedCell(identity, name, seed))
+            cells.setdefault(identity, cell)
     plan = Plan(
         key=request.key(teacher_hash if named else None),
         grid=request.grid.name,

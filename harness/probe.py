@@ -30,7 +30,7 @@ def _threads(number: int) -> Any:
         torch.set_num_threads(before)
 
 
-def _steps(
+def steps_of(
     config: RunConfig, *, teacher: Teacher, data_root: Path | None, device: torch.device
 ) -> dict[str, Callable[[], object]]:
     """Return the steps that such a run takes, by what they train, on networks at their initial weights."""
@@ -49,7 +49,7 @@ def probe(config: RunConfig, *, teacher: Teacher, data_root: Path | None, device
     """Return what the steps of ``config`` take on ``device``, the best of ``STEPS`` of each kind. Writes nothing."""
     with _threads(threads):
         place = torch.device(device)
-        steps = _steps(config, teacher=teacher, data_root=data_root, device=place)
+        steps = steps_of(config, teacher=teacher, data_root=data_root, device=place)
         seconds: dict[str, float] = {}
         spent = {"seconds": 0.0, "cpu_seconds": 0.0}
         for phase in PHASES:

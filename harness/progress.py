@@ -44,7 +44,7 @@ class ProgressView:
         self._logged = {cell_id: len(read_log(store.cell(cell_id))) for cell_id in ids}
         self._before = sum(self._logged.values())
         self._start = time.monotonic()
-        self._failed = 0
+        self._failed: dict[str, float] = {}
         self._best: tuple[float, str] | None = None
         self._progress = new_progress(console)
         self._total = self._progress.add_task("[bold]cells[/bold]", total=len(ids), note="starting")
@@ -54,6 +54,11 @@ class ProgressView:
 
     def update(self) -> None:
         """Read the store and show what is new."""
+        for cell_id in list(self._failed):
+            failure = self._store.read(cell_id).failure
+            if failure is None or failure.get("time", 0.0) != self._failed[cell_id]:  # it is being tried again
+                del self._failed[cell_id]
+                self._open.append(cell_id)
         for cell_id in list(self._open):
             record = self._store.read(cell_id)
             if record.epochs_done > self._logged[cell_id]:
@@ -63,8 +68,10 @@ class ProgressView:
                 if self._best is None or accuracy > self._best[0]:
                     self._best = (accuracy, self._names[cell_id])
                 self._end(cell_id, f"[green]done[/green]    {100 * accuracy:6.2f} %  in {seconds}")
+            elif record.diverged is not None:
+                self._end(cell_id, f"[yellow]diverged[/yellow]  {escape(str(record.diverged['error'])[:200])}")
             elif record.failure is not None:
-                self._failed += 1
+                self._failed[cell_id] = record.failure.get("time", 0.0)
                 self._end(cell_id, f"[red]failed[/red]  {escape(str(record.failure['error'])[:200])}")
         self._progress.update(self._total, completed=len(self._logged) - len(self._open), note=self._note())
 
@@ -97,7 +104,7 @@ class ProgressView:
         if self._best:
             parts.append(f"best {100 * self._best[0]:.2f} % ({escape(self._best[1])})")
         if self._failed:
-            parts.append(f"[red]{self._failed} failed[/red]")
+            parts.append(f"[red]{len(self._failed)} failed[/red]")
         # Epochs are the unit of time: they arrive steadily from all slots at once.
         done = sum(self._logged.values()) - self._before
         if done:

@@ -1,12 +1,16 @@
 """The record format of the run store, on the standard library alone: what the harness writes and reports read.
 
+<store>/store.json                    the format of all the rest
 <store>/plans/<key>.json              a Plan: which cells a grid asked for, written before the first of them runs
 <store>/cells/<id>/config.json        the resolved configuration and what the id was made from
 <store>/cells/<id>/log.jsonl          one record per epoch
 <store>/cells/<id>/state.pt           full training state, while the cell is unfinished
 <store>/cells/<id>/training.json      by which code and on which machine, while the cell is unfinished
 <store>/cells/<id>/result.json        written last: the cell is done
+<store>/cells/<id>/diverged.json      instead of a result: a loss became NaN or infinite, which is how the run ends
 <store>/cells/<id>/failure.json       the last attempt ended in an error
+<store>/cells/<id>/failures.jsonl     the attempts that count against the budget of retries
+<store>/cells/<id>/lease, holders/    who runs it (harness/leases.py)
 <store>/cells/<id>/student.pt         the student's weights
 <store>/cells/<id>/samples.png        synthesised images
 <store>/cells/<id>/samples/           the same noise after earlier epochs
@@ -19,9 +23,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 FORMAT = 1
-"""Of the JSON files."""
+"""Of a store. A newer one is refused."""
 
 
 @dataclass(frozen=True)
@@ -78,34 +83,49 @@ class CellRecord:
     id: str
     """The cell's identity."""
     status: str
-    """``done``, ``failed`` or ``todo``."""
+    """``done``, ``diverged``, ``failed`` or ``todo``."""
     result: Mapping[str, Any] | None
     """If done: ``last``, ``best_on_test``, ``best_epoch``, ``final_mean``, ``final_sd``, ``final_epochs`` (fractions),
     ``validation_last`` (a fraction, where images were kept aside), ``seconds``, ``images_per_second``, ``environment``,
     ``finished`` (Unix time), ``trainer`` (the fingerprints of the code that trained it, one unless it was resumed by
     other code)."""
     failure: Mapping[str, Any] | None
-    """If failed: ``error`` (one line) and ``traceback``."""
-    epochs_done: int
-    """Length of the log."""
+    """If failed: ``error`` (one line), ``traceback``, ``kind``, ``attempts``; ``quarantined`` if it is left alone."""
+    folder: Path
+    """Of the cell."""
+    diverged: Mapping[str, Any] | None = None
+    """If diverged: ``error``, ``epoch``, ``seconds``, ``environment``, ``finished``, ``trainer``."""
+
+    @property
+    def epochs_done(self) -> int:
+        """Return the length of the log, which is read for it: logs are long, and most who ask for a cell need none."""
+        return len(read_log(self.folder))
+
+    @property
+    def ended(self) -> bool:
+        """Return whether there is nothing left to run: the cell is done, or has diverged."""
+        return self.status in ("done", "diverged")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write ``content`` atomically: a crash leaves the old file or the new one."""
     text = json.dumps(content, indent=1, sort_keys=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    part = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
     """Return a file that ``write_json`` wrote, or None if there is none."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
 
@@ -158,9 +178,12 @@ def read_log(cell: Path) -> list[dict[str, Any]]:
 def read_cell(store: Path, cell_id: str) -> CellRecord:
     """Return what the store holds of ``cell_id``; a cell it has never seen is ``todo``."""
     folder = store / "cells" / cell_id
-    result, failure = read_json(folder / "result.json"), read_json(folder / "failure.json")
-    status = "done" if result else "failed" if failure else "todo"
-    return CellRecord(cell_id, status, result, None if result else failure, len(read_log(folder)))
+    if result := read_json(folder / "result.json"):
+        return CellRecord(cell_id, "done", result, None, folder)
+    if diverged := read_json(folder / "diverged.json"):
+        return CellRecord(cell_id, "diverged", None, None, folder, diverged)
+    failure = read_json(folder / "failure.json")
+    return CellRecord(cell_id, "failed" if failure else "todo", None, failure, folder)
 
 
 EXPERIMENT = "dfkd"
@@ -177,6 +200,8 @@ RESULT_TAG = "dfkd.result"
 """With numbers behind it, on the MLflow run of a cell that is done: its result.json."""
 ERROR_TAG = "dfkd.error"
 """On the MLflow run of a cell that failed: the error."""
+DIVERGED_TAG = "dfkd.diverged"
+"""On the MLflow run of a cell whose loss became NaN or infinite: the error."""
 TAG_LENGTH = 4000
 """Characters of JSON in one tag; MLflow's limits lie above."""
 

@@ -15,14 +15,15 @@ _DEFAULTS = flatten(RunConfig())
 
 
 def staleness(store: Path, record: CellRecord) -> str | None:
-    """Return ``current``, ``stale`` or ``unknown`` for a finished cell, None for another.
+    """Return ``current``, ``stale`` or ``unknown`` for a cell that has ended, None for another.
 
     Stale is a cell of which an epoch was trained by code with another fingerprint than the present one has; unknown,
     one of which an epoch was trained before fingerprints were recorded.
     """
-    if record.result is None:
+    end = record.result or record.diverged
+    if end is None:
         return None
-    used = record.result.get("trainer", [UNKNOWN])
+    used = end.get("trainer", [UNKNOWN])
     if UNKNOWN in used:
         return "unknown"
     content = read_json(store / "cells" / record.id / "config.json")

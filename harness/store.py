@@ -4,18 +4,18 @@ import json
 import os
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from dfkd.errors import UserError
-from harness.records import CellRecord, read_cell, read_json, read_log, read_plans
-from harness.staleness import code_counts
+from harness.leases import HeldError, Lease, hold, is_held, working
+from harness.records import FORMAT, CellRecord, read_cell, read_json, read_log, read_plans, write_json
+from harness.staleness import staleness
 
 
 class StoreError(UserError):
@@ -24,6 +24,10 @@ class StoreError(UserError):
 
 class CellBusyError(RuntimeError):
     """Another process is running the cell."""
+
+
+KEPT = ("config.json", "lease", "holders")
+"""What of a cell stays where it is when its result is set aside."""
 
 
 @dataclass(frozen=True)
@@ -64,59 +68,89 @@ class Store:
         """
         folder = self.cell(cell_id)
         with self.lease(cell_id, patience=0):
-            result = read_json(folder / "result.json")
-            if result is None:
+            ended = next((name for name in ("result.json", "diverged.json") if (folder / name).exists()), None)
+            result = read_json(folder / ended) if ended else None
+            if ended is None or result is None:
                 return None
             moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(result["finished"]))
             former = folder / "former" / f"{moment}-{'-'.join(each[:8] for each in result.get('trainer', ['unknown']))}"
             former.mkdir(parents=True, exist_ok=True)
-            names = {path.name for path in folder.iterdir()} - {"config.json", "lease", "former", "result.json"}
-            for name in (*sorted(names), "result.json"):  # the result last: without it the cell is not done
+            names = {path.name for path in folder.iterdir()} - {ended, "former", *KEPT}
+            for name in (*sorted(names), ended):  # the result last: without it the cell is not done
                 (folder / name).replace(former / name)
         return former
 
     def is_running(self, cell_id: str) -> bool:
-        """Return whether a process holds the cell's lease; a killed process holds none."""
-        path = self.cell(cell_id) / "lease"
-        if not path.exists():
-            return False
-        try:
-            with FileLock(path, timeout=0):
-                return False
-        except Timeout:
-            return True
+        """Return whether a process works on the cell, as far as one look can tell: for people to read."""
+        return working(self.cell(cell_id)) is not None
+
+    def is_held(self, cell_id: str) -> bool:
+        """Return whether a process may work on the cell: on another machine, it may also have died."""
+        return is_held(self.cell(cell_id))
 
     @contextmanager
-    def lease(self, cell_id: str, *, patience: float) -> Iterator[None]:
-        """Hold the cell for this process; wait up to ``patience`` seconds for a dying one to let go.
+    def lease(self, cell_id: str, *, patience: float) -> Iterator[Lease]:
+        """Hold the cell for this process; ``patience`` as for ``harness.leases.hold``.
 
         Raises:
-            CellBusyError: another process still runs the cell.
+            CellBusyError: another process runs the cell.
         """
-        path = self.cell(cell_id) / "lease"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(path, timeout=patience):
-                yield
-        except Timeout:
-            raise CellBusyError(
-                f"Cell {cell_id} is being run by another process, which holds {path}. Wait for it, or stop it."
-            ) from None
+        with ExitStack() as stack:
+            try:
+                lease = stack.enter_context(hold(self.cell(cell_id), patience=patience))
+            except HeldError as error:
+                raise CellBusyError(f"Cell {cell_id} is being run: {error} Wait for it, or stop it.") from None
+            yield lease
+
+
+def existing_store(path: Path, what: str) -> Store:
+    """Return the store at ``path``, which is to be ``what``: exported, say.
+
+    Raises:
+        StoreError: there is none, or it is of a newer format.
+    """
+    root = path.expanduser().resolve()
+    if not root.is_dir():
+        raise StoreError(f"The store must exist to be {what}, but there is none at {root}. Name it with `--store`.")
+    return known_store(root)
+
+
+def known_store(path: Path) -> Store:
+    """Return the store at ``path``, whether it is there or not.
+
+    Raises:
+        StoreError: it is of a newer format than this version knows.
+    """
+    root = path.expanduser().resolve()
+    made = (read_json(root / "store.json") or {}).get("format", FORMAT)
+    if made > FORMAT:
+        raise StoreError(
+            f"A store must be of format {FORMAT} or older for this version of dfkd, but {root} is of format {made}, "
+            "which a newer version has made. Install that version, or name another store with `--store`."
+        )
+    return Store(root)
 
 
 def open_store(path: Path) -> Store:
-    """Return the store at ``path``, made if it is not there; raise StoreError if it cannot be written."""
+    """Return the store at ``path``, made if it is not there.
+
+    Raises:
+        StoreError: it cannot be written, or is of a newer format than this version knows.
+    """
     root = path.expanduser().resolve()
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=root) as probe:
             probe.write(b"x")
+        store = known_store(root)
+        if not (root / "store.json").exists():
+            write_json(root / "store.json", {"format": FORMAT})
     except OSError as error:
         raise StoreError(
             f"The store must be a folder that can be written, but {root} is not: {error.strerror}. "
             "Name another with `--store`."
         ) from None
-    return Store(root)
+    return store
 
 
 class RunLog:
@@ -144,46 +178,80 @@ class RunLog:
 
 
 def counts(store: Store, ids: list[str]) -> dict[str, int]:
-    """Return how many of the distinct cells ``ids`` are ``cells``, ``done``, ``failed``, ``running`` and ``todo``.
+    """Return how many of the distinct cells ``ids`` are ``cells``, ``done``, ``diverged``, ``failed``, ``quarantined``,
+    ``running`` and ``todo``.
 
-    ``todo`` are those that the next run of the grid would run: all that are neither done nor running; the failed are
-    among them.
+    The diverged are among the done. ``todo`` are those that the next run of the grid would run: all that are neither
+    done nor running nor quarantined; the failed are among them.
     """
-    statuses = {cell_id: store.read(cell_id).status for cell_id in ids}
-    running = sum(status != "done" and store.is_running(cell_id) for cell_id, status in statuses.items())
-    done = sum(status == "done" for status in statuses.values())
+    return _count([_state(store, cell_id) for cell_id in ids])
+
+
+@dataclass(frozen=True)
+class _State:
+    """What is counted of a cell."""
+
+    record: CellRecord
+    running: bool
+    code: str | None
+
+    @property
+    def quarantined(self) -> bool:
+        return not self.running and bool((self.record.failure or {}).get("quarantined"))
+
+
+def _state(store: Store, cell_id: str, *, code: bool = False) -> _State:
+    record = store.read(cell_id)
+    running = not record.ended and store.is_running(cell_id)
+    return _State(record, running, staleness(store.root, record) if code else None)
+
+
+def _count(states: list[_State]) -> dict[str, int]:
+    statuses = Counter(state.record.status for state in states)
+    running = sum(state.running for state in states)
+    quarantined = sum(state.quarantined for state in states)
+    done = statuses["done"] + statuses["diverged"]
     return {
-        "cells": len(statuses),
+        "cells": len(states),
         "done": done,
-        "failed": sum(status == "failed" for status in statuses.values()),
+        "diverged": statuses["diverged"],
+        "failed": statuses["failed"],
+        "quarantined": quarantined,
         "running": running,
-        "todo": len(statuses) - done - running,
+        "todo": len(states) - done - running - quarantined,
     }
 
 
+def _count_code(states: list[_State]) -> dict[str, int]:
+    codes = Counter(state.code for state in states)
+    return {"stale": codes["stale"], "unknown_code": codes["unknown"]}
+
+
 def status(store: Store) -> dict[str, Any]:
-    """Return the counts over every stored plan together, and for each plan by itself, with those of the code."""
+    """Return the counts over every stored plan together, and for each plan by itself, with those of the code.
+
+    Each cell is looked at once, however many plans share it.
+    """
     plans = read_plans(store.root)
-    distinct = sorted({cell_id for plan in plans for cell_id in plan.ids})
-    total = counts(store, distinct) | code_counts(store.root, distinct)
-    each = [
-        {
-            "grid": plan.grid,
-            "key": plan.key,
-            "dataset": plan.context.get("dataset"),
-            "budget": plan.context.get("budget"),
-        }
-        | {"seeds": list(plan.seeds)}
-        | counts(store, list(plan.ids))
-        | code_counts(store.root, plan.ids)
-        for plan in plans
-    ]
+    states = {cell_id: _state(store, cell_id, code=True) for cell_id in sorted({i for plan in plans for i in plan.ids})}
+    each = []
+    for plan in plans:
+        named = {"grid": plan.grid, "key": plan.key, "seeds": list(plan.seeds)}
+        about = {"dataset": plan.context.get("dataset"), "budget": plan.context.get("budget")}
+        of_plan = [states[cell_id] for cell_id in plan.ids]
+        each.append({**named, **about, **_count(of_plan), **_count_code(of_plan)})
     failures = [
-        {"cell": cell_id, "error": record.failure["error"]}
-        for cell_id in distinct
-        if (record := store.read(cell_id)).failure
+        {
+            "cell": cell_id,
+            "error": failure["error"],
+            "attempts": failure.get("attempts", 1),
+            "quarantined": bool(failure.get("quarantined")),
+        }
+        for cell_id, state in states.items()
+        if (failure := state.record.failure)
     ]
-    return {**total, "plans": each, "failures": failures}
+    whole = list(states.values())
+    return {**_count(whole), **_count_code(whole), "plans": each, "failures": failures}
 
 
 def find_cell(store: Store, text: str) -> str:

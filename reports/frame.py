@@ -39,12 +39,12 @@ def load_runs(where: Source | Path | str, grid: str | None = None, *, key: str |
 def runs_frame(where: Source | Path | str, plan: Plan) -> pd.DataFrame:
     """Return one line per planned run, in the plan's order, whatever there is of it.
 
-    Columns: ``row``, ``seed``, ``cell`` (its id; two rows may share one), ``status`` (``done``, ``failed``, ``todo``);
-    ``last``, ``best_on_test`` and ``final_mean``, which are fractions, and the other ``NUMBERS`` (``seconds`` and
-    ``cpu_seconds`` of training, ``finished`` in Unix time); ``epochs`` finished; ``error``; ``trainer``, the
-    fingerprints of the code that trained it, joined by +, empty unless done; the machine, under the names in
-    ``ENVIRONMENT``; the names in ``MADE_FROM``; and every field of the configuration, such as ``config.seed``; both of
-    these are None unless the run has started.
+    Columns: ``row``, ``seed``, ``cell`` (its id; two rows may share one), ``status`` (``done``, ``diverged``,
+    ``failed``, ``todo``); ``last``, ``best_on_test`` and ``final_mean``, which are fractions, and the other
+    ``NUMBERS`` (``seconds`` and ``cpu_seconds`` of training, ``finished`` in Unix time); ``epochs`` finished;
+    ``error``; ``trainer``, the fingerprints of the code that trained it, joined by +, empty unless done; the machine,
+    under the names in ``ENVIRONMENT``; the names in ``MADE_FROM``; and every field of the configuration, such as
+    ``config.seed``; both of these are None unless the run has started.
     """
     cells = open_source(where).cells(plan.ids)
     planned = [(cell.row, cell.seed, cell.id) for cell in plan.cells]

@@ -87,8 +87,13 @@ def caption(
         f"Among complete rows, best {best}, second {second}",
     ]
     done, failed = ((frame["status"] == status).sum() for status in ("done", "failed"))
-    if done < len(plan.cells):
-        sentences.append(f"{len(plan.cells) - done} of {len(plan.cells)} runs missing ({failed} failed)")
+    diverged = frame[frame["status"] == "diverged"]
+    missing = len(plan.cells) - done - len(diverged)
+    if missing:
+        sentences.append(f"{missing} of {len(plan.cells)} runs missing ({failed} failed)")
+    if len(diverged):
+        named = "; ".join(f"{row}, seed {seed}" for row, seed in zip(diverged["row"], diverged["seed"], strict=True))
+        sentences.append(f"{len(diverged)} of {len(plan.cells)} runs diverged, so that they have no accuracy: {named}")
     if number := stale_runs(frame, stale).sum():
         sentences.append(f"{DAGGER}: {number} of {done} runs stale, trained by code that has changed since")
     return ". ".join(sentences) + "."

@@ -14,7 +14,7 @@ class Recorded:
     """What is known of one cell."""
 
     status: str
-    """``done``, ``failed`` or ``todo``."""
+    """``done``, ``diverged``, ``failed`` or ``todo``."""
     result: Mapping[str, Any]
     """What result.json holds; empty unless done."""
     config: Mapping[str, Any]
@@ -22,7 +22,7 @@ class Recorded:
     epochs: int
     """Finished epochs."""
     error: str
-    """First line of what went wrong; empty unless failed."""
+    """First line of what went wrong; empty unless failed or diverged."""
     link: str
     """Where the cell can be looked at: its folder, or its MLflow run."""
 
@@ -78,9 +78,11 @@ class StoreSource:
         if result is not None:
             epochs = config.get("config", {}).get("schedule.epochs", 0)  # without a look at the log: it is long
             return Recorded("done", result, config, epochs, "", str(folder))
+        epochs = len(read_log(folder))
+        if diverged := read_json(folder / "diverged.json"):
+            return Recorded("diverged", {}, config, epochs, first_line(str(diverged["error"])), str(folder))
         failure = read_json(folder / "failure.json")
         error = first_line(str(failure["error"])) if failure else ""
-        epochs = len(read_log(folder))
         if failure is None and not epochs:
             return Recorded("todo", {}, {}, 0, "", "")  # not started: MLflow does not know it either
         return Recorded("failed" if failure else "todo", {}, config, epochs, error, str(folder))

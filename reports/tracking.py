@@ -10,6 +10,7 @@ from typing import Any
 from harness.records import (
     CELL_TAG,
     CONFIG_TAG,
+    DIVERGED_TAG,
     ERROR_TAG,
     EXPERIMENT,
     PLAN_TAG,
@@ -90,6 +91,8 @@ class TrackingSource:
         if result is not None:
             return Recorded("done", result, config, config.get("config", {}).get("schedule.epochs", 0), "", link)
         epochs = len(self._client.get_metric_history(run.info.run_id, "seconds"))
+        if DIVERGED_TAG in tags:
+            return Recorded("diverged", {}, config, epochs, first_line(tags[DIVERGED_TAG]), link)
         if run.info.status == "FAILED":
             return Recorded("failed", {}, config, epochs, first_line(tags.get(ERROR_TAG, "")), link)
         return Recorded("todo", {}, config, epochs, "", link)

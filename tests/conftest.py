@@ -58,7 +58,7 @@ def ray_session() -> Iterator[None]:
     """One Ray instance for all tests that need one."""
     import ray
 
-    from harness.executors.tune import ENVIRONMENT
+    from harness.executors.cluster import ENVIRONMENT
 
     os.environ.update(ENVIRONMENT)
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from dfkd.errors import DataError, ExportError, ExportMismatchError
 from harness.cli.options import DEFAULT_STORE, DataRootOption, StoreOption, errors, guarded
-from harness.store import Store, StoreError, cell_config, find_cell
+from harness.store import StoreError, cell_config, find_cell, known_store
 
 
 class Format(StrEnum):
@@ -32,7 +32,7 @@ def export(
     data_root: DataRootOption = None,
 ) -> int:
     """Write a finished cell's student with its preprocessing, and check that the file does as well as the run."""
-    opened = Store(store.expanduser().resolve())
+    opened = known_store(store)
     cell_id = find_cell(opened, cell)
     record = opened.read(cell_id)
     if record.result is None:

@@ -7,7 +7,8 @@ from rich.console import Console
 
 from harness.cleaning import delete, leftovers
 from harness.cli.options import DEFAULT_STORE, StoreOption, guarded
-from harness.store import Store, StoreError
+from harness.live import live_drivers
+from harness.store import existing_store
 
 
 @guarded
@@ -20,11 +21,11 @@ def gc(
     Results, students, pictures, logs and former results stay, and so does everything of a running cell and the state
     of an unfinished one.
     """
-    root = store.expanduser().resolve()
-    if not root.is_dir():
-        raise StoreError(f"The store must exist to be cleaned, but there is none at {root}. Name it with `--store`.")
-    opened = Store(root)
+    opened = existing_store(store, "cleaned")
+    root = opened.root
     console = Console(highlight=False, soft_wrap=True)
+    for driver in live_drivers(opened):
+        console.print(f"In use by {driver}: what it runs is left alone.", markup=False)
     found = leftovers(opened)
     for leftover in found:
         path = leftover.path.relative_to(root)

@@ -12,10 +12,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from dfkd.errors import ConfigError
 from harness.cli.options import (
     DEFAULT_DATASET,
     DEFAULT_SEEDS,
     DEFAULT_STORE,
+    AddressOption,
     BudgetHoursOption,
     BudgetOption,
     CpusOption,
@@ -25,6 +27,8 @@ from harness.cli.options import (
     GpusOption,
     GridArgument,
     JsonOption,
+    Pack,
+    PackOption,
     ProbeOption,
     SeedsOption,
     SetOption,
@@ -39,9 +43,10 @@ from harness.cli.options import (
     request_of,
 )
 from harness.cli.status import counts_sentence
-from harness.records import Plan
+from harness.records import CellRecord, Plan
+from harness.room import Room
 from harness.staleness import code_counts, stale_cells
-from harness.store import Store, counts, open_store
+from harness.store import Store, counts, known_store, open_store
 
 STALE_WORDS = {
     Stale.mark: "kept, and marked in tables; `--stale rerun` runs them again, `--stale keep` takes off the mark.",
@@ -59,6 +64,30 @@ class Executor(StrEnum):
 
     ray = "ray"
     local = "local"
+
+
+def room_of(
+    device: str,
+    cpus_per_trial: float,
+    gpus_per_trial: float | None,
+    *,
+    workers: int | None = None,
+    address: str | None = None,
+) -> Room:
+    """Return the room that the options give each cell: a GPU, if there is one, unless they say otherwise."""
+    gpus = gpus_per_trial if gpus_per_trial is not None else float(device.startswith("cuda"))
+    return Room(cpus_per_trial, gpus, workers=workers, address=address)
+
+
+def join_cluster(address: str | None, executor: Executor) -> None:
+    """Join the cluster that ``--address`` names, before any work."""
+    if address is None:
+        return
+    if executor != Executor.ray:
+        raise ConfigError(f"`--address` must go with `--executor ray`, but it is {executor.value}. Leave one out.")
+    from harness.executors.cluster import join
+
+    join(address)
 
 
 @guarded
@@ -83,7 +112,7 @@ def plan(
     from harness.driver import prepare
 
     request = request_of(grid, dataset, budget, seeds, settings)
-    opened = Store(store.expanduser().resolve())
+    opened = known_store(store)
     prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=probe, cache=False)
     totals = counts(opened, list(prepared.plan.ids))
     price = price_plan(
@@ -136,7 +165,7 @@ def _print_plan(plan: Plan, store: Store, totals: dict[str, int]) -> None:
             part = (
                 f"from epoch {record.epochs_done}" if record.status == "todo" and record.epochs_done else record.status
             )
-            states.append("running" if record.status != "done" and store.is_running(cell.id) else part)
+            states.append("running" if not record.ended and store.is_running(cell.id) else part)
         table.add_row(row, *states)
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
@@ -162,8 +191,21 @@ def ablate(
     device: DeviceOption = "auto",
     budget_hours: BudgetHoursOption = None,
     stale: StaleOption = Stale.mark,
+    address: AddressOption = None,
+    retries: Annotated[
+        int,
+        typer.Option("--retries", min=0, help="How often a cell that fails is tried again before it is quarantined."),
+    ] = 2,
+    pack: PackOption = Pack.none,
+    mlflow_checkpoints: Annotated[
+        bool, typer.Option("--mlflow-checkpoints", help="Also write each finished student's weights to MLflow.")
+    ] = False,
+    released: Annotated[
+        bool, typer.Option("--release", help="Try quarantined cells again, as if they had never failed.")
+    ] = False,
 ) -> int:
     """Run the missing cells of a grid, all rows at the first seed first. Run again to resume."""
+    from harness.cli.pack import check_pack, packed
     from harness.cli.price import check_budget, cut_plan
     from harness.driver import prepare, run_plan
     from harness.inputs import pick_device
@@ -171,6 +213,8 @@ def ablate(
     check_budget(budget_hours)
     request = request_of(grid, dataset, budget, seeds, settings)
     chosen = pick_device(device)
+    check_pack(pack, address=address, executor=executor)
+    join_cluster(address, executor)
     opened = open_store(store)
     prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=True, cache=True)
     totals = counts(opened, list(prepared.plan.ids))
@@ -195,6 +239,9 @@ def ablate(
         )
         console.print(cut.before(), markup=False)
     left_out = cut.left_out if cut else ()
+    room = room_of(chosen, cpus_per_trial, gpus_per_trial, address=address)
+    if pack == Pack.auto:
+        room = packed(room, prepared, opened, data_root=data_root, device=chosen, console=console)
     try:
         run_plan(
             prepared,
@@ -202,12 +249,14 @@ def ablate(
             data_root=data_root.resolve() if data_root else None,
             device=chosen,
             executor=executor,
-            cpus_per_trial=cpus_per_trial,
-            gpus_per_trial=gpus_per_trial if gpus_per_trial is not None else float(chosen.startswith("cuda")),
+            room=room,
             tracking_uri=tracking_uri,
             console=console,
             left_out=left_out,
             anew=anew,
+            retries=retries,
+            released=released,
+            mirror_checkpoints=mlflow_checkpoints,
         )
     except KeyboardInterrupt:
         totals = counts(opened, list(prepared.plan.ids))
@@ -227,14 +276,29 @@ def ablate(
 def conclude(plan: Plan, store: Store, console: Console, *, left_out: Collection[str] = ()) -> int:
     """List the cells that are not done, with their errors, but for those ``left_out``; return the exit status."""
     names = {cell.id: f"{cell.row}, seed {cell.seed}" for cell in reversed(plan.cells)}
-    open_cells = [record for cell_id in plan.ids if (record := store.read(cell_id)).status != "done"]
+    records = [store.read(cell_id) for cell_id in plan.ids]
+    open_cells = [record for record in records if not record.ended]
     wanted = [record for record in open_cells if record.id not in left_out]
     for record in wanted:
-        error = record.failure["error"] if record.failure else "not finished: another process may be running it"
-        errors.print(
-            f"failed: {names[record.id]}: {error}\n        traceback in {store.cell(record.id) / 'failure.json'}",
-            markup=False,
-        )
+        errors.print(f"failed: {names[record.id]}: {_why_open(record, store)}", markup=False)
+    if any((record.failure or {}).get("quarantined") for record in wanted):
+        errors.print("Quarantined cells are left alone; `--release` tries them again.", markup=False)
+    diverged = [record for record in records if record.diverged]
+    for record in diverged:
+        assert record.diverged is not None
+        console.print(f"diverged: {names[record.id]}: {record.diverged['error']}", markup=False)
     done = len(plan.ids) - len(open_cells)
-    console.print(f"{done} of {len(plan.ids)} cells done, in {store.root}", soft_wrap=True)
+    of_them = f" ({len(diverged)} of them diverged)" if diverged else ""
+    console.print(f"{done} of {len(plan.ids)} cells done{of_them}, in {store.root}", soft_wrap=True)
     return 1 if wanted else 0
+
+
+def _why_open(record: CellRecord, store: Store) -> str:
+    """Return why a cell has not ended, in one line and where to read more."""
+    if record.failure is None:
+        return "not finished: another process may be running it"
+    left_alone = (
+        f"quarantined after {record.failure['attempts']} attempts: " if record.failure.get("quarantined") else ""
+    )
+    trace = store.cell(record.id) / "failure.json"
+    return f"{left_alone}{record.failure['error']}\n        traceback in {trace}"

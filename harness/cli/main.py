@@ -13,11 +13,13 @@ from harness.cli import (
     grids,
     mlflow,
     models,
+    rebuild,
     report,
     search,
     spaces,
     status,
     teacher,
+    transfer,
 )
 
 app = typer.Typer(
@@ -38,6 +40,10 @@ app.command(name="report")(report.report)
 app.command(name="explain")(explain.explain)
 app.command(name="figure")(figure.figure)
 app.command(name="gc")(gc.gc)
+app.command(name="rebuild")(rebuild.rebuild)
+app.command(name="ui")(rebuild.ui)
+app.command(name="export-store")(transfer.export_store)
+app.command(name="import-store")(transfer.import_store)
 app.command(name="export")(export.export)
 app.command(name="models")(models.models)
 app.add_typer(catalogue.app, name="grids")

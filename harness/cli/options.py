@@ -47,6 +47,15 @@ GpusOption = Annotated[
     float | None,
     typer.Option("--gpus-per-trial", min=0, help="GPUs of a cell, or a share; by default 1 if there is one."),
 ]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="HOST:PORT",
+        help="Join the running Ray cluster there, or `auto` for the one that this machine is part of; by default Ray "
+        "is started on this machine alone (docs/cluster.md).",
+    ),
+]
 TrackingOption = Annotated[
     str | None, typer.Option("--tracking-uri", help="MLflow's tracking URI; by default SQLite in the store.")
 ]
@@ -84,6 +93,25 @@ StaleOption = Annotated[
         "again, with the former result set aside.",
     ),
 ]
+
+
+class Pack(StrEnum):
+    """Who decides how many cells run side by side."""
+
+    none = "none"
+    auto = "auto"
+
+
+PackOption = Annotated[
+    Pack,
+    typer.Option(
+        "--pack",
+        help="auto: measure a probe alone and in company, and choose how many cells share the cores (and with how many "
+        "threads each), or a GPU. Once for a kind of cell and a machine; none: as --cpus-per-trial and "
+        "--gpus-per-trial say.",
+    ),
+]
+
 
 DEFAULT_STORE = Path("runs")
 DEFAULT_DATASET = "digits"

@@ -32,7 +32,7 @@ from harness.cli.reporting import (
     students_of,
     write_file,
 )
-from harness.store import Store
+from harness.store import known_store
 
 
 class Format(StrEnum):
@@ -104,7 +104,7 @@ def report(
     if output_format == Format.excel and out is None:
         raise ConfigError("`--format excel` must be given a file, but there is no `--out`. Add `--out FILE.xlsx`.")
     request = request_of(grid, dataset, budget, seeds, settings)
-    opened = Store(store.expanduser().resolve())
+    opened = known_store(store)
     plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
     stale = marked_stale(plan, opened)
     with refusals():

@@ -10,10 +10,11 @@ import typer
 from rich.console import Console
 
 from dfkd.errors import ConfigError
-from harness.cli.grids import Executor
+from harness.cli.grids import Executor, join_cluster, room_of
 from harness.cli.options import (
     DEFAULT_DATASET,
     DEFAULT_STORE,
+    AddressOption,
     BudgetOption,
     CpusOption,
     DataRootOption,
@@ -89,6 +90,7 @@ def search(
     gpus_per_trial: GpusOption = None,
     tracking_uri: TrackingOption = None,
     device: DeviceOption = "auto",
+    address: AddressOption = None,
 ) -> int:
     """Search a space for the best settings, without a look at the test split. Run again to resume."""
     from harness.inputs import pick_device
@@ -100,6 +102,7 @@ def search(
         raise ConfigError(f"`--noise` must go with `--patience`, but there is only `--noise {noise}`. Leave it out.")
     loaded, wanted = load_space(space), parse_objectives(objectives)
     chosen = pick_device(device)
+    join_cluster(address, executor)
     opened = open_store(store)
     root = data_root.resolve() if data_root else None
     asked = prepare_search(
@@ -125,9 +128,7 @@ def search(
             sampler=sampler,
             device=chosen,
             executor=executor,
-            workers=workers,
-            cpus_per_trial=cpus_per_trial,
-            gpus_per_trial=gpus_per_trial if gpus_per_trial is not None else float(chosen.startswith("cuda")),
+            room=room_of(chosen, cpus_per_trial, gpus_per_trial, workers=workers, address=address),
             tracking_uri=tracking_uri,
             console=console,
         )

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from dfkd.errors import ConfigError
 from harness.cli.options import DEFAULT_STORE, JsonOption, StoreOption, errors, guarded
-from harness.store import Store
+from harness.store import Store, known_store
 from harness.store import status as store_status
 
 PERIOD = 2.0
@@ -22,9 +22,11 @@ PERIOD = 2.0
 
 def counts_sentence(totals: dict[str, int]) -> str:
     """Return the counts of ``harness.store.counts`` in words."""
+    diverged = f" ({totals['diverged']} of them diverged)" if totals["diverged"] else ""
+    quarantined = f", {totals['quarantined']} quarantined" if totals["quarantined"] else ""
     return (
-        f"{totals['cells']} distinct cells: {totals['done']} done, {totals['running']} running, "
-        f"{totals['todo']} to do ({totals['failed']} failed before)."
+        f"{totals['cells']} distinct cells: {totals['done']} done{diverged}, {totals['running']} running, "
+        f"{totals['todo']} to do{quarantined} ({totals['failed']} failed before)."
     )
 
 
@@ -37,16 +39,17 @@ def status(
     """Count the cells of every grid that was ever started in a store."""
     if watch and as_json:
         raise ConfigError("`--watch` must be given without `--json`, which prints one object. Leave one of them out.")
-    root = store.expanduser().resolve()
+    opened = known_store(store)
+    root = opened.root
     if not root.is_dir():
         errors.print(f"There is no store at {root} yet.", markup=False)
     console = Console(highlight=False, soft_wrap=True)
     if as_json:
-        print(json.dumps(store_status(Store(root)), indent=1))
+        print(json.dumps(store_status(opened), indent=1))
     elif watch:
-        _watch(Store(root), console)
+        _watch(opened, console)
     else:
-        console.print(_view(store_status(Store(root))))
+        console.print(_view(store_status(opened)))
     return 0
 
 
@@ -65,7 +68,7 @@ def _view(content: dict[str, Any]) -> Group:
     """Return what ``harness.store.status`` gave as a table and sentences."""
     table = Table("grid", "data set", "budget", "seeds", "done", "left", "code of what is done")
     for each in content["plans"]:
-        left = _told(each, {"running": "running", "todo": "to do", "failed": "failed before"})
+        left = _told(each, {"running": "running", "todo": "to do", "quarantined": "quarantined", "failed": "failed"})
         code = _told(each, {"stale": "stale", "unknown_code": "unknown"})
         done = f"{each['done']} of {each['cells']}"
         table.add_row(
@@ -78,8 +81,15 @@ def _view(content: dict[str, Any]) -> Group:
             f"{content['unknown_code']} are of unknown code, from before it was recorded. What becomes of stale cells, "
             "`dfkd ablate GRID --stale mark|keep|rerun` decides."
         )
-    lines += [f"failed: {Path('cells') / failure['cell']}: {failure['error']}" for failure in content["failures"]]
+    lines += [_failed(failure) for failure in content["failures"]]
+    if content["quarantined"]:
+        lines.append("Quarantined cells are left alone; `dfkd ablate GRID --release` tries them again.")
     return Group(table, *map(Text, lines))
+
+
+def _failed(failure: dict[str, Any]) -> str:
+    tried = f"quarantined after {failure['attempts']} attempts" if failure["quarantined"] else "failed"
+    return f"{tried}: {Path('cells') / failure['cell']}: {failure['error']}"
 
 
 def _told(counts: dict[str, Any], words: dict[str, str]) -> str:

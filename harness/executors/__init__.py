@@ -1,18 +1,16 @@
 """Executors: each runs the given cells and returns when none is left. What came out is in the store."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from harness.executors.feed import Feed
 from harness.executors.local import run_local, stream_local
 from harness.executors.tune import run_ray, stream_ray
 from harness.inputs import Where
+from harness.room import Room
+from harness.rounds import Execute
 
-EXECUTORS: dict[str, Callable[[Sequence[str], Where, float, float], None]] = {"local": run_local, "ray": run_ray}
-"""Name to ``run(ids, where, cpus per trial, gpus per trial)``. A cell that fails is recorded, and the rest go on."""
+EXECUTORS: dict[str, Execute] = {"local": run_local, "ray": run_ray}
+"""Name to ``run(ids, where, room)``. A cell that fails is recorded, and the rest go on."""
 
-STREAMS: dict[str, Callable[[Feed, Where, float, float, int | None], None]] = {
-    "local": stream_local,
-    "ray": stream_ray,
-}
-"""Name to ``run(feed, where, cpus per trial, gpus per trial, workers)``, likewise. A slot that becomes free asks for
-the next cell; without a number of ``workers`` there are as many slots as the resources allow."""
+STREAMS: dict[str, Callable[[Feed, Where, Room], None]] = {"local": stream_local, "ray": stream_ray}
+"""Name to ``run(feed, where, room)``, likewise. A slot that becomes free asks for the next cell."""

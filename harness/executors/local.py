@@ -5,23 +5,30 @@ from collections.abc import Sequence
 from harness.cells import run_cell
 from harness.executors.feed import Feed
 from harness.inputs import Where
+from harness.leases import LeaseLostError
+from harness.room import Outcome, Room
+from harness.store import CellBusyError
 
 
-def run_local(ids: Sequence[str], where: Where, cpus_per_trial: float, gpus_per_trial: float) -> None:
+def run_local(ids: Sequence[str], where: Where, room: Room) -> Outcome:
     """Run the cells in order. Resources are not divided: there is one cell at a time."""
-    for cell_id in ids:
-        _run(cell_id, where)
+    deaths = {cell_id: death for cell_id in ids if (death := _run(cell_id, where))}
+    return Outcome(room, deaths)
 
 
-def stream_local(feed: Feed, where: Where, cpus_per_trial: float, gpus_per_trial: float, workers: int | None) -> None:
-    """Run the feed's cells one after the other, whatever the resources and the number of workers."""
+def stream_local(feed: Feed, where: Where, room: Room) -> None:
+    """Run the feed's cells one after the other, whatever the room."""
     while (cell_id := feed.next_cell()) is not None:
         _run(cell_id, where)
         feed.done(cell_id)
 
 
-def _run(cell_id: str, where: Where) -> None:
+def _run(cell_id: str, where: Where) -> str | None:
+    """Run a cell; return what it failed of, which ``run_cell`` has recorded unless the disk was full."""
     try:
         run_cell(cell_id, where)
-    except Exception:  # run_cell has recorded it, and the other cells do not depend on it
-        return
+    except (CellBusyError, LeaseLostError):  # another process runs it, and its result will be in the store
+        return None
+    except Exception as error:  # the other cells do not depend on it
+        return f"{type(error).__name__}: {error}"
+    return None

@@ -133,7 +133,7 @@ class Search:
             self._add(point, failure=failed.user_attrs["failure"], notes=notes | {"answered": True}, system=system)
             return None
         waiting = any(trial.state == UNFINISHED for trial in same)
-        answered = waiting or self._store.read(cell.id).status == "done"
+        answered = waiting or self._store.read(cell.id).ended
         if not answered:
             prepare_cell(self._store, cell)
             self._store.forget_failure(cell.id)
@@ -156,7 +156,7 @@ class Search:
         for trial in self.study.trials:
             if trial.state == UNFINISHED and trial.user_attrs["cell"] == cell_id:
                 if record.result is None:
-                    self.study.fail(trial.number, str((record.failure or {})["error"]))
+                    self.study.fail(trial.number, str((record.failure or record.diverged or {})["error"]))
                 elif len(good) < len(self._objectives):
                     named = zip(self._objectives, values, strict=True)
                     self.study.fail(trial.number, ", ".join(f"{each.title} is {value}" for each, value in named))

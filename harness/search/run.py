@@ -15,12 +15,15 @@ from dfkd.evaluation import load_validation_images
 from dfkd.overrides import changed, with_overrides
 from harness.driver import Prepared, prepare
 from harness.inputs import Where, slow_arithmetic, teacher_command
+from harness.live import driving, plans_of_others
 from harness.mirror import Mirror, default_uri
 from harness.plan import digest, expand
+from harness.room import Room
 from harness.search.known import known_cells, seed_noise
 from harness.search.loop import Limits, Search
 from harness.search.objectives import OBJECTIVES, Objective
 from harness.search.points import Points, grid_of
+from harness.search.rebuild import note_search
 from harness.search.study import Study, open_study
 from harness.search.view import SearchView
 from harness.store import Store
@@ -117,9 +120,7 @@ def run_search(
     sampler: str,
     device: str,
     executor: str,
-    workers: int | None,
-    cpus_per_trial: float,
-    gpus_per_trial: float,
+    room: Room,
     tracking_uri: str | None,
     console: Console,
 ) -> tuple[Study, str | None]:
@@ -134,11 +135,12 @@ def run_search(
     warning = slow_arithmetic(base, device)
     if warning:
         console.print(f"[yellow]{warning}[/yellow]")
-    where = Where(store.root, data_root, prepared.teacher_path.resolve(), device, max(1, int(cpus_per_trial)))
+    where = Where(store.root, data_root, prepared.teacher_path.resolve(), device, max(1, int(room.cpus)))
     plan = replace(
         prepared.plan, key=asked.name, grid=f"search-{asked.points.space.name}", title=asked.points.space.title
     )
     folder = store.root / "studies" / asked.name
+    note_search(store, asked.name, asked.points, objectives=[objective.name for objective in asked.objectives])
     with open_study(folder, space=asked.points.space, objectives=len(asked.objectives)) as study:
         view = SearchView(
             study,
@@ -160,11 +162,15 @@ def run_search(
             changed=view.changed,
         )
         search.take_over(known_cells(store, asked.points, asked.objectives))
+        uri = tracking_uri or default_uri(store)
         watch = Watch(
-            lambda: view.plan, view=view, open_mirror=lambda: Mirror(tracking_uri or default_uri(store), store)
+            lambda: view.plan,
+            view=view,
+            open_mirror=lambda: Mirror.hold(uri, store),
+            others=lambda: plans_of_others(store, uri),
         )
-        with watch:
-            STREAMS[executor](search, where, cpus_per_trial, gpus_per_trial, workers)
+        with driving(store, plan=plan.key, tracking_uri=uri), watch:
+            STREAMS[executor](search, where, room)
         if watch.mirror_error:
             console.print(
                 f"[yellow]MLflow was not written: {watch.mirror_error}[/yellow]\n"

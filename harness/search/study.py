@@ -9,17 +9,17 @@ the trials that lie in the new ones.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from dfkd.overrides import Scalar
+from harness.leases import HeldError, hold
 from harness.search.suggest import distributions
 from harness.store import StoreError
 from search_spaces import Choices, Parameter, Space
@@ -85,18 +85,18 @@ def open_study(folder: Path, *, space: Space, objectives: int) -> Iterator[Study
     Raises:
         StoreError: another process holds it, or it was made for other parameters.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / "lease", timeout=PATIENCE):
-            path = folder / "journal.log"
-            _mend(path)
-            optuna.logging.set_verbosity(optuna.logging.WARNING)
-            storage = JournalStorage(JournalFileBackend(str(path)))
-            yield Study(_current(storage, folder, space, objectives), storage, space)
-    except Timeout:
-        raise StoreError(
-            f"A study must be searched by one process at a time, but another holds {folder}. Wait for it, or stop it."
-        ) from None
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(hold(folder, patience=PATIENCE))
+        except HeldError as error:
+            raise StoreError(
+                f"A study must be searched by one process at a time, but {error} Wait for it, or stop it."
+            ) from None
+        path = folder / "journal.log"
+        _mend(path)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        storage = JournalStorage(JournalFileBackend(str(path)))
+        yield Study(_current(storage, folder, space, objectives), storage, space)
 
 
 def _mend(path: Path) -> None:

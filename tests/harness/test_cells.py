@@ -9,12 +9,15 @@ import sys
 import time
 
 import pytest
+import torch
 
-from dfkd.errors import CheckpointError
-from dfkd.loop import TIMINGS
+from dfkd.errors import CheckpointError, TrainingDivergedError
+from dfkd.loop import TIMINGS, distill
 from harness.cells import picture_epochs, prepare_cell, run_cell
 from harness.driver import prepare
+from harness.freshness import begin_afresh
 from harness.inputs import Where
+from harness.leases import LeaseLostError
 from harness.plan import expand, parse_settings
 from harness.records import read_json, read_log, write_json
 from harness.store import Store
@@ -59,7 +62,7 @@ def test_a_finished_cell_holds_everything_and_is_not_run_again(full):
     store, cell_id, where = full
     run_cell(cell_id, where)
     folder = store.cell(cell_id)
-    names = {path.name for path in folder.iterdir()} - {"lease"}
+    names = {path.name for path in folder.iterdir()} - {"lease", "holders"}
     assert names == {"config.json", "log.jsonl", "result.json", "student.pt", "samples.png", "samples"}
     result = read_json(folder / "result.json")
     assert result["last"] == read_log(folder)[-1]["test_accuracy"]
@@ -119,6 +122,77 @@ def test_a_failure_keeps_its_traceback_and_the_state(full, monkeypatch):
     assert store.read(cell_id).status == "todo"
     run_cell(cell_id, where)
     assert store.read(cell_id).status == "done"
+
+
+def test_a_state_that_was_cut_short_is_set_aside_and_the_run_begins_anew(full, tmp_path_factory):
+    store, cell_id, where = full
+    other = Store(shutil.copytree(store.root, tmp_path_factory.mktemp("uninterrupted") / "runs"))
+    run_cell(cell_id, Where(other.root, None, where.teacher, "cpu", 1))
+    with pytest.raises(Stop):
+        run_cell(cell_id, where, report=stop_after(2))
+    state = store.cell(cell_id) / "state.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    run_cell(cell_id, where)
+    assert numbers(store, cell_id) == numbers(other, cell_id)
+    assert not list(store.cell(cell_id).glob("state*"))
+
+
+def test_a_run_that_diverges_has_ended(full, monkeypatch):
+    store, cell_id, where = full
+
+    def explodes(config, **options):
+        for number, record in enumerate(distill(config, **options)):
+            if number == 2:
+                raise TrainingDivergedError("In epoch 3 student_loss.mhad became nan.")
+            yield record
+
+    monkeypatch.setattr("harness.cells.distill", explodes)
+    run_cell(cell_id, where)
+    record = store.read(cell_id)
+    assert (record.status, record.ended, record.result, record.failure) == ("diverged", True, None, None)
+    assert (record.diverged["epoch"], record.epochs_done) == (3, 2)
+    assert record.diverged["error"] == "In epoch 3 student_loss.mhad became nan."
+    names = {path.name for path in store.cell(cell_id).iterdir()} - {"lease", "holders"}
+    assert names == {"config.json", "log.jsonl", "diverged.json", "samples"}
+    monkeypatch.undo()
+    run_cell(cell_id, where)  # does nothing
+    assert store.read(cell_id).status == "diverged"
+    assert store.set_aside(cell_id) is not None
+    assert store.read(cell_id).status == "todo"
+
+
+def test_what_a_process_was_left_in_changes_nothing(full, tmp_path_factory):
+    store, cell_id, where = full
+    other = Store(shutil.copytree(store.root, tmp_path_factory.mktemp("untidy") / "runs"))
+    run_cell(cell_id, where)
+    calls = []
+    hook = torch.nn.modules.module.register_module_forward_hook(lambda *arguments: calls.append(1))
+    torch.set_num_threads(2)
+    torch.manual_seed(99)
+    torch.set_grad_enabled(False)
+    torch.set_default_dtype(torch.float64)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = True
+    try:
+        run_cell(cell_id, Where(other.root, None, where.teacher, "cpu", 1))
+        assert (calls, torch.get_num_threads(), torch.get_default_dtype()) == ([], 1, torch.float32)
+    finally:
+        hook.remove()
+        begin_afresh(1)
+    assert numbers(store, cell_id) == numbers(other, cell_id)
+
+
+def test_who_has_lost_the_lease_writes_nothing_more(full):
+    store, cell_id, where = full
+
+    def taken_over(record):
+        if record["epoch"] == 1:  # another machine, after this process stood still
+            (store.cell(cell_id) / "holders" / "2").write_text('{"machine": "there", "pid": 7}')
+
+    with pytest.raises(LeaseLostError, match="process 7 on there"):
+        run_cell(cell_id, where, report=taken_over)
+    assert len(read_log(store.cell(cell_id))) == 1
+    assert store.read(cell_id).failure is None
 
 
 def test_a_teacher_that_was_replaced_after_planning_is_noticed(full):

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from harness.failures import quarantine, record_failure
 from harness.records import Plan, PlannedCell, read_cell, read_json, read_log, read_plan, write_json, write_plan
 from harness.store import CellBusyError, RunLog, Store, StoreError, counts, open_store, status
 
@@ -61,16 +62,20 @@ def test_a_result_wins_over_a_former_failure(tmp_path):
 
 
 def test_counts_by_hand(tmp_path):
-    # a done, b failed, c started (one epoch), d never seen: 4 cells, 1 done, 3 to do of which 1 failed
+    # a done, b failed, c started (one epoch), d never seen, e diverged: 5 cells, 2 done, 3 to do of which 1 failed
     store = Store(tmp_path)
     write_json(tmp_path / "cells/a/result.json", RESULT)
-    write_json(tmp_path / "cells/b/failure.json", {"error": "e"})
+    record_failure(store, "b", error="e", trace="")
     store.cell("c").mkdir()
     RunLog(store.cell("c")).append({"epoch": 1})
-    expected = {"cells": 4, "done": 1, "failed": 1, "running": 0, "todo": 3}
-    assert counts(store, ["a", "b", "c", "d"]) == expected
+    write_json(tmp_path / "cells/e/diverged.json", {"error": "nan"})
+    ids = ["a", "b", "c", "d", "e"]
+    expected = {"cells": 5, "done": 2, "diverged": 1, "failed": 1, "quarantined": 0, "running": 0, "todo": 3}
+    assert counts(store, ids) == expected
     with store.lease("c", patience=0):
-        assert counts(store, ["a", "b", "c", "d"]) == expected | {"running": 1, "todo": 2}
+        assert counts(store, ids) == expected | {"running": 1, "todo": 2}
+    quarantine(store, "b")
+    assert counts(store, ids) == expected | {"quarantined": 1, "todo": 2}
 
 
 def test_status_counts_shared_cells_once(tmp_path):
@@ -80,7 +85,7 @@ def test_status_counts_shared_cells_once(tmp_path):
     write_json(tmp_path / "cells/b/failure.json", {"error": "e"})
     content = status(Store(tmp_path))
     assert (content["cells"], content["failed"], [each["cells"] for each in content["plans"]]) == (3, 1, [2, 2])
-    assert content["failures"] == [{"cell": "b", "error": "e"}]
+    assert content["failures"] == [{"cell": "b", "error": "e", "attempts": 1, "quarantined": False}]
 
 
 def test_a_result_is_set_aside_whole_and_the_cell_is_to_do_again(tmp_path):
@@ -93,7 +98,7 @@ def test_a_result_is_set_aside_whole_and_the_cell_is_to_do_again(tmp_path):
     write_json(tmp_path / "cells/a/result.json", RESULT | {"finished": 0.0, "trainer": ["0123456789abcdef"]})
     former = store.set_aside("a")
     assert former == store.cell("a") / "former/19700101T000000-01234567"
-    assert {path.name for path in store.cell("a").iterdir()} == {"config.json", "lease", "former"}
+    assert {path.name for path in store.cell("a").iterdir()} == {"config.json", "lease", "holders", "former"}
     assert {path.name for path in former.iterdir()} == {"log.jsonl", "samples", "result.json"}
     record = store.read("a")
     assert (record.status, record.epochs_done) == ("todo", 0)
@@ -124,7 +129,7 @@ def test_a_lease_keeps_others_out_and_dies_with_its_process(tmp_path):
     assert ready.wait(60)
     store = Store(tmp_path)
     assert store.is_running("a")
-    with pytest.raises(CellBusyError, match="another process"), store.lease("a", patience=0):
+    with pytest.raises(CellBusyError, match=f"held by process {process.pid} on "), store.lease("a", patience=0):
         pass
     process.kill()
     process.join()

@@ -273,6 +273,15 @@ def test_caption_counts_todo_as_missing_but_not_as_failed():
     assert caption(PLAN, frame[:4], "last").endswith(". 4 of 8 runs missing (0 failed).")
 
 
+def test_runs_that_diverged_are_named_in_the_caption_and_not_missing():
+    frame = make_frame(PLAN, VALUES)
+    line = frame.index[frame["status"] == "failed"][0]
+    frame.loc[line, "status"] = "diverged"
+    row, seed = frame.loc[line, ["row", "seed"]]
+    told = f"1 of 8 runs diverged, so that they have no accuracy: {row}, seed {seed}."
+    assert caption(PLAN, frame, "last").endswith(f". 2 of 8 runs missing (2 failed). {told}")
+
+
 @pytest.mark.parametrize(
     ("format", "marked"), [("terminal", "- bn \u2020"), ("markdown", "- bn \u2020"), ("latex", r"- bn $^\dagger$ &")]
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dfkd.config import RunConfig
 from dfkd.overrides import with_overrides
-from harness.cells import record_failure
+from harness.failures import record_failure
 from harness.records import read_json, write_json
 from harness.search.loop import Limits, Search
 from harness.search.objectives import OBJECTIVES
