@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from harness.mirror_search import SearchRun, stopped_cells
 from harness.records import Plan, read_log
 from harness.store import Store, cell_config
 
@@ -56,9 +57,14 @@ class Mirror:
         self._runs: dict[str, str] = {}
         self._logged: dict[str, int] = {}
         self._finished: set[str] = set()
+        self._searches: dict[str, SearchRun] = {}
 
     def sync(self, ids: Iterable[str], plan: Plan) -> None:
-        """Bring the runs of these cells up to date with the store. A cell that never started has no run."""
+        """Bring the runs of these cells up to date with the store. A cell that never started has no run.
+
+        The cells of a search hang under a run of its own; those that it has stopped early are ``KILLED``.
+        """
+        search, stopped = self._search(plan), stopped_cells(plan)
         for cell_id in ids:
             if cell_id in self._finished:
                 continue
@@ -66,6 +72,8 @@ class Mirror:
             if record.status == "todo" and record.epochs_done == 0:
                 continue
             run = self._runs.get(cell_id) or self._open(cell_id, plan)
+            if search:
+                search.adopt(cell_id, run, plan)
             self._log_new(cell_id, run)
             if record.result is not None:
                 self._finish(cell_id, run, record.result)
@@ -73,6 +81,19 @@ class Mirror:
                 self._client.set_tag(run, "dfkd.error", str(record.failure["error"])[:5000])
                 self._client.set_terminated(run, "FAILED")
                 self._finished.add(cell_id)
+            elif cell_id in stopped and not self._store.is_running(cell_id):
+                self._client.set_terminated(run, "KILLED")
+                self._finished.add(cell_id)
+        if search:
+            search.sync(plan)
+
+    def _search(self, plan: Plan) -> SearchRun | None:
+        """Return the run of the search that a plan belongs to, None if it is a grid's."""
+        if "search" not in plan.context:
+            return None
+        if plan.key not in self._searches:
+            self._searches[plan.key] = SearchRun(self._client, self._experiment, plan)
+        return self._searches[plan.key]
 
     def _open(self, cell_id: str, plan: Plan) -> str:
         """Return the cell's run: the one that carries its tag, or a new one."""
