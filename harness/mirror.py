@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.leases import HeldError, hold
+from harness.mirror_search import SearchRun, stopped_cells
 from harness.plan import digest
 from harness.records import (
     CELL_TAG,
@@ -29,8 +30,6 @@ from harness.records import (
 )
 from harness.store import Store, StoreError, cell_config
 
-SEARCH_TAG = "dfkd.search"
-"""Of the run that stands for a search."""
 FORMER_TAG = "dfkd.former"
 """How many results of the cell were set aside before this run."""
 
@@ -80,8 +79,8 @@ class Mirror:
         self._finished: set[str] = set()
         self._failed: dict[str, float] = {}
         self._tagged: set[tuple[str, str]] = set()
-        self._parents: dict[str, str] = {}
-        self._plan: Plan | None = None
+        self._searches: dict[str, SearchRun] = {}
+        self._logged_plans: dict[str, Plan] = {}
         self._lease = ExitStack()
 
     @classmethod
@@ -128,12 +127,16 @@ class Mirror:
             run = self._client.create_run(self._plans, tags={PLAN_TAG: plan.key}, run_name=plan.grid).info.run_id
             self._client.set_terminated(run, RunStatus.to_string(RunStatus.FINISHED))
         self._log_tags(run, to_tags(PLAN_TAG, plan_record(plan)))
-        self._plan = plan
+        self._logged_plans[plan.key] = plan
 
     def sync(self, ids: Iterable[str], plan: Plan) -> None:
-        """Bring the plan and the runs of these cells up to date. A cell that never started has no run."""
-        if plan != self._plan:
+        """Bring the plan and the runs of these cells up to date. A cell that never started has no run.
+
+        The cells of a search hang under a run of its own; those that it has stopped early are ``KILLED``.
+        """
+        if plan != self._logged_plans.get(plan.key):
             self._log_plan(plan)
+        search, stopped = self._search(plan), stopped_cells(plan)
         for cell_id in ids:
             if cell_id in self._finished:
                 self._tag(cell_id, plan)
@@ -148,6 +151,8 @@ class Mirror:
             if self._failed.pop(cell_id, None) is not None and record.status == "todo":  # it is tried again
                 self._client.update_run(run, "RUNNING")
             self._tag(cell_id, plan)
+            if search:
+                search.adopt(cell_id, run, plan)
             self._log_new(cell_id, run)
             if record.result is not None:
                 self._finish(cell_id, run, record.result)
@@ -159,6 +164,19 @@ class Mirror:
                 self._client.set_tag(run, ERROR_TAG, str(record.failure["error"])[:5000])
                 self._client.set_terminated(run, "FAILED")
                 self._failed[cell_id] = record.failure.get("time", 0.0)
+            elif cell_id in stopped and not self._store.is_running(cell_id):
+                self._client.set_terminated(run, "KILLED")
+                self._finished.add(cell_id)
+        if search:
+            search.sync(plan)
+
+    def _search(self, plan: Plan) -> SearchRun | None:
+        """Return the run of the search that a plan belongs to, None if it is a grid's."""
+        if "search" not in plan.context:
+            return None
+        if plan.key not in self._searches:
+            self._searches[plan.key] = SearchRun(self._client, self._experiment, plan)
+        return self._searches[plan.key]
 
     def _open(self, cell_id: str, plan: Plan) -> str:
         """Return the cell's run: the one that carries its tag, or a new one."""
@@ -194,22 +212,7 @@ class Mirror:
         """Note on the cell's run that it belongs to the plan's grid."""
         if (cell_id, plan.grid) not in self._tagged:
             self._client.set_tag(self._runs[cell_id], f"dfkd.grid.{plan.grid}", "1")
-            if plan.grid.startswith("search-"):
-                self._client.set_tag(self._runs[cell_id], "mlflow.parentRunId", self._parent(plan))
             self._tagged.add((cell_id, plan.grid))
-
-    def _parent(self, plan: Plan) -> str:
-        """Return the run that stands for a search, under which MLflow shows its trials; it is made if need be."""
-        if plan.key not in self._parents:
-            wanted = f"tags.`{SEARCH_TAG}` = '{plan.key}'"
-            found = list(self._client.search_runs([self._experiment], wanted, max_results=1))
-            if found:
-                self._parents[plan.key] = found[0].info.run_id
-            else:
-                run = self._client.create_run(self._experiment, tags={SEARCH_TAG: plan.key}, run_name=plan.key)
-                self._client.set_terminated(run.info.run_id, "FINISHED")
-                self._parents[plan.key] = run.info.run_id
-        return self._parents[plan.key]
 
     def register(self, cell_id: str, name: str) -> str:
         """Make a finished cell's student a version of the registered model ``name``; return the version.
