@@ -14,7 +14,7 @@ def runs_frame(store: Path, plan: Plan) -> pd.DataFrame:
     """Return one line per planned cell, in the plan's order, whatever the store holds of it.
 
     Columns: ``row``, ``seed``, ``cell`` (its id; two rows may share one), ``status`` (``done``, ``diverged``,
-    ``failed``, ``todo``), and ``last``, ``best_on_test`` and ``final_mean``, which are fractions, NaN unless it is done.
+    ``failed``, ``todo``), and ``last``, ``best_on_test`` and ``final_mean``, which are fractions, NaN unless done.
     """
     records = {cell_id: read_cell(store, cell_id) for cell_id in plan.ids}
     lines = []
