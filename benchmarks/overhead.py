@@ -46,7 +46,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def empty_trial(config: dict[str, Any], *, where: Where, share: float, patience: float) -> None:
+def empty_trial(config: dict[str, Any], *, where: Where, share: float, patience: float = 0.0) -> None:
     """Stand in for ``harness.executors.tune._trial``: the same lease, log and result, and nothing computed."""
     from ray import tune
 

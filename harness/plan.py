@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +176,7 @@ class Cell:
     train_fingerprint: str | None = None
     """Of the training images, where the student learns from them."""
 
-    @cached_property
+    @property
     def id(self) -> str:
         """Return the identity: equal for runs that must come out equal."""
         return self.identity(canonical(self.config))

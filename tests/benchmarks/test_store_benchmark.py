@@ -3,9 +3,12 @@
 import json
 import sys
 
+import pytest
+
 from benchmarks import store
 
 
+@pytest.mark.slow
 def test_each_command_is_measured(monkeypatch, tmp_path, capsys):
     out = tmp_path / "x.json"
     monkeypatch.setattr(sys, "argv", ["store", "--cells", "10", "--epochs", "2", "--out", str(out)])

@@ -59,7 +59,7 @@ def postgresql(tmp_path_factory):
     programs = postgres_programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
-    pytest.importorskip("psycopg2")
+    pytest.importorskip("psycopg")
     folder = Path(subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip())
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres")
