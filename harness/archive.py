@@ -100,6 +100,8 @@ def import_store(store: Store, file: Path) -> Merged:
     Raises:
         StoreError: the file is no whole archive of ours, or holds what an archive may not hold. Nothing was taken in.
     """
+    for former in store.root.glob(".import-*"):
+        shutil.rmtree(former)  # of an import that was killed
     with tempfile.TemporaryDirectory(prefix=".import-", dir=store.root) as scratch:
         staged = Store(Path(scratch))
         _unpack(file, staged.root)

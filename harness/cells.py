@@ -39,18 +39,21 @@ def prepare_cell(store: Store, cell: Cell) -> None:
         write_json(path, cell.record())
 
 
-def run_cell(cell_id: str, where: Where, *, report: Callable[[Record], None] | None = None) -> None:
+def run_cell(
+    cell_id: str, where: Where, *, report: Callable[[Record], None] | None = None, patience: float = 0.0
+) -> None:
     """Run a prepared cell to its end; ``report`` is given each epoch's record. Does nothing if the cell has ended.
 
-    A loss that becomes NaN or infinite is an end, and noted as such. An error is recorded in the cell with its
-    traceback, and raised; the state of the last whole epoch stays.
+    With some ``patience`` (``harness.leases.hold``) a cell of a dead machine is taken over; without, that is left to
+    whoever watches. A loss that becomes NaN or infinite is an end, and noted as such. An error is recorded in the cell
+    with its traceback, and raised; the state of the last whole epoch stays.
 
     Raises:
         CellBusyError: another process runs the cell; nothing is recorded.
         LeaseLostError: this process stood still, and another machine runs the cell by now; nothing is recorded.
     """
     store = Store(where.store)
-    with store.lease(cell_id, patience=0) as lease:
+    with store.lease(cell_id, patience=patience) as lease:
         if store.read(cell_id).ended:
             return
         try:

@@ -41,6 +41,8 @@ def driving(store: Store, *, plan: str, tracking_uri: str) -> Iterator[None]:
     for folder in drivers.glob("*/"):
         if not is_held(folder):
             shutil.rmtree(folder, ignore_errors=True)  # of a driver that was killed
+    if not list(drivers.glob("*/")):
+        shutil.rmtree(store.root / "scratch", ignore_errors=True)
     folder = drivers / f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     with hold(folder, patience=0):
         command = " ".join(["dfkd", *sys.argv[1:]])

@@ -179,8 +179,12 @@ class Cell:
     @property
     def id(self) -> str:
         """Return the identity: equal for runs that must come out equal."""
+        return self.identity(canonical(self.config))
+
+    def identity(self, made_from: Mapping[str, Any]) -> str:
+        """Return the identity, given the canonical configuration."""
         shown = [self.train_fingerprint] if self.train_fingerprint else []
-        return digest([canonical(self.config), self.teacher_hash, self.test_fingerprint, NUMERICS, *shown])
+        return digest([made_from, self.teacher_hash, self.test_fingerprint, NUMERICS, *shown])
 
     def record(self) -> dict[str, Any]:
         """Return what config.json holds: the whole configuration, and what the identity is made from."""
@@ -210,11 +214,14 @@ def make_plan(
     """
     planned: list[PlannedCell] = []
     cells: dict[str, Cell] = {}
+    default_seed = RunConfig().seed
     for name, config in request.rows.items():
+        shared = {key: value for key, value in canonical(config).items() if key != "seed"}
         for seed in request.seeds:
             shown = train_fingerprint if config.learns_from_real_images else None
             cell = Cell(replace(config, seed=seed), teacher_hash, test_fingerprint, shown)
-            identity = cell.id
+            # What the seeds of a row share is worked out once: a plan may have ten thousand cells.
+            identity = cell.identity(shared | ({"seed": seed} if seed != default_seed else {}))
             planned.append(PlannedCell(identity, name, seed))
             cells.setdefault(identity, cell)
     plan = Plan(

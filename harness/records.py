@@ -91,15 +91,15 @@ class CellRecord:
     other code)."""
     failure: Mapping[str, Any] | None
     """If failed: ``error`` (one line), ``traceback``, ``kind``, ``attempts``; ``quarantined`` if it is left alone."""
-    folder: Path
-    """Of the cell."""
+    store: Path
+    """Where it lies."""
     diverged: Mapping[str, Any] | None = None
     """If diverged: ``error``, ``epoch``, ``seconds``, ``environment``, ``finished``, ``trainer``."""
 
     @property
     def epochs_done(self) -> int:
         """Return the length of the log, which is read for it: logs are long, and most who ask for a cell need none."""
-        return len(read_log(self.folder))
+        return len(read_log(self.store / "cells" / self.id))
 
     @property
     def ended(self) -> bool:
@@ -122,10 +122,11 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         part.unlink(missing_ok=True)
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path | str) -> dict[str, Any] | None:
     """Return a file that ``write_json`` wrote, or None if there is none."""
     try:
-        return json.loads(path.read_bytes())
+        with open(path, "rb") as file:
+            return json.loads(file.read())
     except FileNotFoundError:
         return None
 
@@ -177,13 +178,13 @@ def read_log(cell: Path) -> list[dict[str, Any]]:
 
 def read_cell(store: Path, cell_id: str) -> CellRecord:
     """Return what the store holds of ``cell_id``; a cell it has never seen is ``todo``."""
-    folder = store / "cells" / cell_id
-    if result := read_json(folder / "result.json"):
-        return CellRecord(cell_id, "done", result, None, folder)
-    if diverged := read_json(folder / "diverged.json"):
-        return CellRecord(cell_id, "diverged", None, None, folder, diverged)
-    failure = read_json(folder / "failure.json")
-    return CellRecord(cell_id, "failed" if failure else "todo", None, failure, folder)
+    folder = f"{store}/cells/{cell_id}"  # a Path costs more than the file: commands look at thousands of cells
+    if result := read_json(f"{folder}/result.json"):
+        return CellRecord(cell_id, "done", result, None, store)
+    if diverged := read_json(f"{folder}/diverged.json"):
+        return CellRecord(cell_id, "diverged", None, None, store, diverged)
+    failure = read_json(f"{folder}/failure.json")
+    return CellRecord(cell_id, "failed" if failure else "todo", None, failure, store)
 
 
 EXPERIMENT = "dfkd"

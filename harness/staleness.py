@@ -1,6 +1,6 @@
 """Which finished cells were trained by code that has changed since."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from dfkd.config import RunConfig
@@ -26,7 +26,7 @@ def staleness(store: Path, record: CellRecord) -> str | None:
     used = end.get("trainer", [UNKNOWN])
     if UNKNOWN in used:
         return "unknown"
-    content = read_json(store / "cells" / record.id / "config.json")
+    content = read_json(f"{store}/cells/{record.id}/config.json")
     if content is None:
         return "unknown"
     return "current" if set(used) == {fingerprint(_DEFAULTS | content["config"])} else "stale"
@@ -38,6 +38,7 @@ def code_counts(store: Path, ids: Iterable[str]) -> dict[str, int]:
     return {"stale": found.count("stale"), "unknown_code": found.count("unknown")}
 
 
-def stale_cells(store: Path, ids: Iterable[str]) -> tuple[str, ...]:
-    """Return those of the distinct cells ``ids`` that are stale, in their order."""
-    return tuple(cell_id for cell_id in ids if staleness(store, read_cell(store, cell_id)) == "stale")
+def stale_cells(store: Path, ids: Iterable[str], read: Callable[[str], CellRecord] | None = None) -> tuple[str, ...]:
+    """Return those of the distinct cells ``ids`` that are stale, in order; ``read`` gives what is known of one."""
+    look = read or (lambda cell_id: read_cell(store, cell_id))
+    return tuple(cell_id for cell_id in ids if staleness(store, look(cell_id)) == "stale")

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,19 @@ class Store:
             except HeldError as error:
                 raise CellBusyError(f"Cell {cell_id} is being run: {error} Wait for it, or stop it.") from None
             yield lease
+
+
+@dataclass(frozen=True)
+class Snapshot(Store):
+    """A store as it is while one command looks at it: each cell is read once, however often it is asked for."""
+
+    _records: dict[str, CellRecord] = field(default_factory=dict, repr=False, compare=False)
+
+    def read(self, cell_id: str) -> CellRecord:
+        """Return what was known of a cell when it was first asked for."""
+        if cell_id not in self._records:
+            self._records[cell_id] = super().read(cell_id)
+        return self._records[cell_id]
 
 
 def existing_store(path: Path, what: str) -> Store:

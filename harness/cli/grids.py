@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import replace
 from enum import StrEnum
@@ -43,10 +44,10 @@ from harness.cli.options import (
     request_of,
 )
 from harness.cli.status import counts_sentence
-from harness.records import CellRecord, Plan
+from harness.records import CellRecord, Plan, PlannedCell
 from harness.room import Room
 from harness.staleness import code_counts, stale_cells
-from harness.store import Store, counts, known_store, open_store
+from harness.store import Snapshot, Store, counts, known_store, open_store
 
 STALE_WORDS = {
     Stale.mark: "kept, and marked in tables; `--stale rerun` runs them again, `--stale keep` takes off the mark.",
@@ -79,15 +80,18 @@ def room_of(
     return Room(cpus_per_trial, gpus, workers=workers, address=address)
 
 
-def join_cluster(address: str | None, executor: Executor) -> None:
-    """Join the cluster that ``--address`` names, before any work."""
+def join_cluster(address: str | None, executor: Executor, device: str) -> str:
+    """Join the cluster that ``--address`` names, if any, before any work; return the device that cells compute on."""
     if address is None:
-        return
+        from harness.inputs import pick_device
+
+        return pick_device(device)
     if executor != Executor.ray:
         raise ConfigError(f"`--address` must go with `--executor ray`, but it is {executor.value}. Leave one out.")
-    from harness.executors.cluster import join
+    from harness.executors.cluster import cluster_device, join
 
     join(address)
+    return cluster_device(device)
 
 
 @guarded
@@ -112,7 +116,7 @@ def plan(
     from harness.driver import prepare
 
     request = request_of(grid, dataset, budget, seeds, settings)
-    opened = known_store(store)
+    opened = Snapshot(known_store(store).root)
     prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=probe, cache=False)
     totals = counts(opened, list(prepared.plan.ids))
     price = price_plan(
@@ -132,7 +136,7 @@ def plan(
     else:
         _print_plan(prepared.plan, opened, totals)
         print(price_words(prepared.plan, price, opened))
-        if former := stale_cells(opened.root, prepared.plan.ids):
+        if former := stale_cells(opened.root, prepared.plan.ids, opened.read):
             print(_stale_sentence(len(former), Stale.mark))
     if prepared.teacher is None:
         errors.print(f"The teacher is not trained yet. Train it with: {prepared.teacher_command}", markup=False)
@@ -158,9 +162,12 @@ def _print_plan(plan: Plan, store: Store, totals: dict[str, int]) -> None:
     table = Table(
         "row", *(f"seed {seed}" for seed in plan.seeds), title=title, title_justify="left", title_style="bold"
     )
+    by_row: defaultdict[str, list[PlannedCell]] = defaultdict(list)
+    for cell in plan.cells:
+        by_row[cell.row].append(cell)
     for row in plan.rows:
         states = []
-        for cell in (cell for cell in plan.cells if cell.row == row):
+        for cell in by_row[row]:
             record = store.read(cell.id)
             part = (
                 f"from epoch {record.epochs_done}" if record.status == "todo" and record.epochs_done else record.status
@@ -208,13 +215,11 @@ def ablate(
     from harness.cli.pack import check_pack, packed
     from harness.cli.price import check_budget, cut_plan
     from harness.driver import prepare, run_plan
-    from harness.inputs import pick_device
 
     check_budget(budget_hours)
     request = request_of(grid, dataset, budget, seeds, settings)
-    chosen = pick_device(device)
     check_pack(pack, address=address, executor=executor)
-    join_cluster(address, executor)
+    chosen = join_cluster(address, executor, device)
     opened = open_store(store)
     prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=True, cache=True)
     totals = counts(opened, list(prepared.plan.ids))

@@ -93,7 +93,6 @@ def search(
     address: AddressOption = None,
 ) -> int:
     """Search a space for the best settings, without a look at the test split. Run again to resume."""
-    from harness.inputs import pick_device
     from harness.search.loop import Limits
     from harness.search.objectives import parse_objectives
     from harness.search.run import deadline, noise_of, prepare_search, run_search
@@ -101,8 +100,7 @@ def search(
     if noise is not None and patience is None:
         raise ConfigError(f"`--noise` must go with `--patience`, but there is only `--noise {noise}`. Leave it out.")
     loaded, wanted = load_space(space), parse_objectives(objectives)
-    chosen = pick_device(device)
-    join_cluster(address, executor)
+    chosen = join_cluster(address, executor, device)
     opened = open_store(store)
     root = data_root.resolve() if data_root else None
     asked = prepare_search(

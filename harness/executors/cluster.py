@@ -100,6 +100,18 @@ def ray_instance() -> Iterator[None]:
             ray.shutdown()
 
 
+def cluster_device(name: str) -> str:
+    """Return where cells compute in the cluster that was joined: ``cuda`` for ``auto`` if it has GPUs, else ``cpu``.
+
+    Any other ``name`` is taken as it is: this machine, which may have no GPU, cannot check it for the others.
+    """
+    import ray
+
+    if name != "auto":
+        return name
+    return "cuda" if ray.cluster_resources().get("GPU", 0) else "cpu"
+
+
 def whole_room(room: Room) -> Room:
     """Return the room of a cell without company: the cores of the largest machine, and one GPU if cells have any."""
     import ray

@@ -2,6 +2,9 @@
 
 from typing import Protocol
 
+PATIENCE = 10.0
+"""Of a worker for a cell that another process holds: in a feed nobody else watches whether that one is alive."""
+
 
 class Feed(Protocol):
     """Where an executor gets cells from. Only the driver's main thread uses it."""

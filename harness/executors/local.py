@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from harness.cells import run_cell
-from harness.executors.feed import Feed
+from harness.executors.feed import PATIENCE, Feed
 from harness.inputs import Where
 from harness.leases import LeaseLostError
 from harness.room import Outcome, Room
@@ -19,14 +19,14 @@ def run_local(ids: Sequence[str], where: Where, room: Room) -> Outcome:
 def stream_local(feed: Feed, where: Where, room: Room) -> None:
     """Run the feed's cells one after the other, whatever the room."""
     while (cell_id := feed.next_cell()) is not None:
-        _run(cell_id, where)
+        _run(cell_id, where, patience=PATIENCE)
         feed.done(cell_id)
 
 
-def _run(cell_id: str, where: Where) -> str | None:
+def _run(cell_id: str, where: Where, *, patience: float = 0.0) -> str | None:
     """Run a cell; return what it failed of, which ``run_cell`` has recorded unless the disk was full."""
     try:
-        run_cell(cell_id, where)
+        run_cell(cell_id, where, patience=patience)
     except (CellBusyError, LeaseLostError):  # another process runs it, and its result will be in the store
         return None
     except Exception as error:  # the other cells do not depend on it

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.cells import cap_memory, run_cell
 from harness.executors.cluster import ray_instance, slots, whole_room
-from harness.executors.feed import Feed
+from harness.executors.feed import PATIENCE, Feed
 from harness.failures import KILLED, record_failure
 from harness.inputs import Where
 from harness.leases import LeaseLostError
@@ -39,7 +39,7 @@ def stream_ray(feed: Feed, where: Where, room: Room) -> None:
 
         searcher = FeedSearcher(feed, lambda cell_id: _note_silent_death(Store(where.store), cell_id))
         tune.Tuner(
-            _trainable(where, room),
+            _trainable(where, room, patience=PATIENCE),
             param_space={},
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
@@ -60,11 +60,12 @@ def _scratch(where: Where, room: Room) -> AbstractContextManager[str]:
     return tempfile.TemporaryDirectory(prefix="dfkd-ray-", dir=folder, ignore_cleanup_errors=True)
 
 
-def _trainable(where: Where, room: Room) -> Any:
+def _trainable(where: Where, room: Room, *, patience: float = 0.0) -> Any:
     from ray import tune
 
     return tune.with_resources(
-        tune.with_parameters(_trial, where=where, share=room.gpus), {"cpu": room.cpus, "gpu": room.gpus}
+        tune.with_parameters(_trial, where=where, share=room.gpus, patience=patience),
+        {"cpu": room.cpus, "gpu": room.gpus},
     )
 
 
@@ -101,12 +102,12 @@ def _trial_name(trial: Any) -> str:
     return str(trial.config["cell"])
 
 
-def _trial(config: dict[str, Any], *, where: Where, share: float) -> None:
+def _trial(config: dict[str, Any], *, where: Where, share: float, patience: float = 0.0) -> None:
     """One trial: one cell, with a ``share`` of a GPU. Tune is told each epoch's metrics; the store has them already."""
     from ray import tune
 
     cap_memory(where.device, share)
     try:
-        run_cell(config["cell"], where, report=lambda record: tune.report(dict(record)))
+        run_cell(config["cell"], where, report=lambda record: tune.report(dict(record)), patience=patience)
     except (CellBusyError, LeaseLostError):
         return  # another process is running this very cell; its result will be in the store

@@ -105,6 +105,7 @@ def test_probes_side_by_side_on_the_processor(prepared, monkeypatch):
     assert pack(config, store, **options) == (packing, False)
 
 
+@pytest.mark.slow
 def test_a_probe_that_fails_is_said(prepared):
     store, plan = prepared
     config = costliest(list(plan.cells.values()))

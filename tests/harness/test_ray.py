@@ -89,7 +89,7 @@ def holder_of(store, cell_id):
     return last_holder(store.cell(cell_id)).pid
 
 
-def trial_whose_first_cell_kills_its_worker(config, *, where, share):
+def trial_whose_first_cell_kills_its_worker(config, *, where, share, patience):
     """Stand in for ``tune._trial``: the system kills the process of one cell, as it does for want of memory."""
     cells = sorted(path.name for path in (where.store / "cells").iterdir())
     if config["cell"] == cells[0]:

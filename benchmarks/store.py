@@ -1,0 +1,119 @@
+"""Wall time and peak memory of plan, status and report on a store of many finished cells.
+
+    python -m benchmarks.store --cells 10000 --epochs 20
+
+The cells are made up: real configurations and identities of one grid on digits, with results and logs as training
+writes them. Each command is a process of its own; what it takes includes its start.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from harness.driver import prepare
+from harness.environment import environment
+from harness.fingerprint import fingerprint
+from harness.plan import expand, parse_settings
+from harness.records import write_plan
+from harness.store import Store, open_store
+from search_spaces import load_grid
+
+SEEDS = 5
+SETTINGS = ("teacher.architecture=resnet8", "teacher.epochs=1", "student.architecture=resnet8", "data.classes=first:3")
+DFKD = [sys.executable, "-c", "from harness.cli.main import main; main()"]
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.store", description=__doc__.splitlines()[0])
+    parser.add_argument("--cells", type=int, default=10_000)
+    parser.add_argument("--epochs", type=int, default=20, help="lines of each cell's log")
+    parser.add_argument("--out", type=Path, help="write the JSON here")
+    return parser.parse_args()
+
+
+def write_grid(path: Path, rows: int) -> None:
+    """Write a grid of so many rows: the method with as many weights of L_SFCL."""
+    lines = ['title = "Many"', 'reference = "row 0"']
+    for row in range(rows):
+        lines += ["[[row]]", f'name = "row {row}"', f'set = {{ "student_loss.sfcl.weight" = {(row + 1) / 100} }}']
+    path.write_text("\n".join(lines) + "\n")
+
+
+def fill(store: Store, grid: Path, *, epochs: int, options: list[str]) -> int:
+    """Train a teacher, plan the grid and make up its results; return the number of cells."""
+    subprocess.run([*DFKD, "teacher", "digits", *options], check=True, stdout=subprocess.DEVNULL)
+    import torch
+
+    request = expand(
+        load_grid(str(grid)),
+        dataset="digits",
+        budget="smoke",
+        seeds=tuple(range(SEEDS)),
+        settings=parse_settings(SETTINGS),
+    )
+    prepared = prepare(request, store=store, data_root=None, teacher=None, teacher_needed=True, cache=True)
+    write_plan(store.root, prepared.plan)
+    about = environment(torch.device("cpu"))
+    for number, (cell_id, cell) in enumerate(prepared.cells.items()):
+        record = cell.record()
+        folder = store.cell(cell_id)
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps(record, indent=1, sort_keys=True))
+        (folder / "log.jsonl").write_text("".join(json.dumps(_epoch(epoch, number)) + "\n" for epoch in range(epochs)))
+        result = {"last": 0.5 + number % 97 / 1000, "best_on_test": 0.6, "best_epoch": 1, "final_mean": 0.5}
+        result |= {"final_sd": 0.01, "final_epochs": 10, "seconds": 10.0, "cpu_seconds": 10.0, "finished": time.time()}
+        made = {"environment": about, "trainer": [fingerprint(record["config"])], "images_per_second": 100.0}
+        (folder / "result.json").write_text(json.dumps({**result, **made}, indent=1))
+    return len(prepared.cells)
+
+
+def _epoch(epoch: int, number: int) -> dict[str, Any]:
+    """Return a record with as many entries as training writes."""
+    terms = {f"student_loss.term_{i}": 0.123456789 * (i + 1) for i in range(24)}
+    times = {"seconds": 0.5, "cpu_seconds": 0.5, "images_per_second": 100.0, "time": 1e9 + epoch}
+    steps = {"generator_step_seconds": 0.2, "student_step_seconds": 0.2}
+    return {"epoch": epoch + 1, **terms, **times, **steps, "test_accuracy": 0.5 + number % 7 / 100}
+
+
+def measure(command: list[str]) -> dict[str, Any]:
+    """Run a command; return its wall seconds, processor seconds and peak memory in GiB."""
+    start = time.perf_counter()
+    process = subprocess.Popen([*DFKD, *command], stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, command
+    processor = used.ru_utime + used.ru_stime
+    wall = time.perf_counter() - start
+    return {"command": command[0], "seconds": wall, "processor_seconds": processor, "gib": used.ru_maxrss / 2**20}
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    with tempfile.TemporaryDirectory(prefix="dfkd-store-") as folder:
+        grid, store = Path(folder) / "many.toml", open_store(Path(folder) / "runs")
+        write_grid(grid, max(1, arguments.cells // SEEDS))
+        sets = [part for setting in SETTINGS for part in ("--set", setting)]
+        options = ["--store", str(store.root), *sets]
+        cells = fill(store, grid, epochs=arguments.epochs, options=options)
+        seeds = ["--seeds", ",".join(map(str, range(SEEDS)))]
+        of_grid = [str(grid), "--budget", "smoke", *seeds, *options]
+        commands = [["plan", *of_grid], ["status", "--store", str(store.root)], ["report", *of_grid]]
+        rows = [measure(command) for command in commands]
+    for row in rows:
+        print(
+            f"{row['command']:<8} {row['seconds']:6.2f} s  {row['processor_seconds']:6.2f} s of processor time  "
+            f"{row['gib']:5.2f} GiB"
+        )
+    if arguments.out:
+        arguments.out.write_text(
+            json.dumps({"cells": cells, "epochs": arguments.epochs, "rows": rows}, indent=1) + "\n"
+        )
+
+
+if __name__ == "__main__":
+    main()
