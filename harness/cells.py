@@ -15,6 +15,7 @@ from dfkd.files import atomic_path, save
 from dfkd.loop import Record, distill, run_summary
 from dfkd.overrides import flatten, with_overrides
 from dfkd.state import read_state, sample_grid
+from harness.engines import Choice, choose_engine
 from harness.environment import environment
 from harness.fingerprint import fingerprint
 from harness.inputs import Where, real_images, validation_images, worker_inputs
@@ -71,26 +72,50 @@ def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], 
             f"The teacher of cell {cell_id} must be the one it was planned with, of hash {planned[:16]}, but "
             f"{where.teacher} now holds {teacher.hash[:16]}. Plan again: give the same command once more."
         )
-    _note_training(folder, config, device)
+    choice = choose_engine(config, where, teacher=teacher, epochs_done=len(read_log(folder)))
+    checkpoint_activations = where.execution.checkpoint_activations
+    _note_training(folder, config, device, choice=choice, checkpoint_activations=checkpoint_activations)
     log = RunLog(folder)
     state = folder / "state.pt"
     pictured = picture_epochs(config.schedule.epochs)
-    shown = {"train": real_images(config, where), "validation": validation_images(config, where)}
-    for record in distill(config, teacher=teacher, test=test, device=device, state_path=state, **shown):
+    records = distill(
+        config,
+        teacher=teacher,
+        test=test,
+        device=device,
+        state_path=state,
+        train=real_images(config, where),
+        validation=validation_images(config, where),
+        engine=choice.engine,
+        checkpoint_activations=checkpoint_activations,
+    )
+    for record in records:
         log.append(record)
         report(record)
         if record["epoch"] in pictured:
             _picture(folder, config, int(record["epoch"]))
-    _finish(store, cell_id, config, device)
+    _finish(store, cell_id, config)
 
 
-def _note_training(folder: Path, config: RunConfig, device: torch.device) -> None:
-    """Write training.json: by which code and on what the cell is trained, for as long as it has no result."""
+def _note_training(
+    folder: Path, config: RunConfig, device: torch.device, *, choice: Choice, checkpoint_activations: bool
+) -> None:
+    """Write training.json: by which code and on what the cell is trained, for as long as it has no result.
+
+    Of a cell that is resumed, the former code and engine stay beside the present ones.
+    """
     path, present = folder / "training.json", fingerprint(flatten(config))
-    former: list[str] = []
+    trainers, engines = [present], [choice.engine]
     if (folder / "state.pt").exists():
-        former = (read_json(path) or {"trainer": [UNKNOWN]})["trainer"]
-    write_json(path, {"environment": environment(device), "trainer": list(dict.fromkeys([*former, present]))})
+        before = read_json(path) or {"trainer": [UNKNOWN], "environment": {}}
+        trainers = [*before["trainer"], present]
+        engines = [*before["environment"].get("engine", "eager").split("+"), choice.engine]
+    about = environment(device) | {
+        "engine": "+".join(dict.fromkeys(engines)),
+        **({"engine_reason": choice.reason} if choice.reason else {}),
+        "checkpoint_activations": checkpoint_activations,
+    }
+    write_json(path, {"environment": about, "trainer": list(dict.fromkeys(trainers))})
 
 
 def picture_epochs(epochs: int) -> set[int]:
@@ -114,7 +139,7 @@ def _write_samples(path: Path, state: Mapping[str, Any], config: RunConfig) -> N
         Image.fromarray(sample_grid(state, config).permute(1, 2, 0).numpy()).save(part, format="PNG")
 
 
-def _finish(store: Store, cell_id: str, config: RunConfig, device: torch.device) -> None:
+def _finish(store: Store, cell_id: str, config: RunConfig) -> None:
     """Keep what is worth keeping, then write the result, then drop the state."""
     folder = store.cell(cell_id)
     state, history = read_state(folder / "state.pt"), read_log(folder)
@@ -129,7 +154,7 @@ def _finish(store: Store, cell_id: str, config: RunConfig, device: torch.device)
         "seconds": seconds,
         "cpu_seconds": sum(record["cpu_seconds"] for record in history),
         "images_per_second": sum(record["images_per_second"] * record["seconds"] for record in history) / seconds,
-        "environment": environment(device),
+        "environment": training["environment"],
         "trainer": training["trainer"],
         "finished": time.time(),
     }

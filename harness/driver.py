@@ -14,7 +14,8 @@ from dfkd.models import build_classifier
 from dfkd.models.auxiliary import build_auxiliary
 from dfkd.teacher import Teacher, load_teacher
 from harness.cells import prepare_cell
-from harness.inputs import Where, slow_arithmetic, teacher_command, teacher_name
+from harness.engines import engine_sentences
+from harness.inputs import EAGER, Execution, Where, slow_arithmetic, teacher_command, teacher_name
 from harness.mirror import Mirror, default_uri
 from harness.plan import Cell, Request, make_plan
 from harness.progress import ProgressView
@@ -124,6 +125,7 @@ def run_plan(
     gpus_per_trial: float,
     tracking_uri: str | None,
     console: Console,
+    execution: Execution = EAGER,
     each_epoch: bool = False,
     left_out: Collection[str] = (),
     anew: Collection[str] = (),
@@ -148,13 +150,16 @@ def run_plan(
     warnings = {slow_arithmetic(prepared.cells[cell_id].config, device) for cell_id in todo} - {None}
     for warning in warnings:
         console.print(f"[yellow]{warning}[/yellow]")
-    where = Where(store.root, data_root, prepared.teacher_path.resolve(), device, max(1, int(cpus_per_trial)))
+    threads = max(1, int(cpus_per_trial))
+    where = Where(store.root, data_root, prepared.teacher_path.resolve(), device, threads, execution)
     epochs = {cell_id: cell.config.schedule.epochs for cell_id, cell in prepared.cells.items()}
     view = ProgressView(plan, todo, epochs=epochs, store=store, console=console, each_epoch=each_epoch)
     watch = Watch(lambda: plan, view=view, open_mirror=lambda: Mirror(tracking_uri or default_uri(store), store))
     with watch:
         if todo:
             EXECUTORS[executor](todo, where, cpus_per_trial, gpus_per_trial)
+    for sentence in engine_sentences(store, todo):
+        console.print(sentence, markup=False)
     if watch.mirror_error:
         console.print(
             f"[yellow]MLflow was not written: {watch.mirror_error}[/yellow]\n"

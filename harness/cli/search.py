@@ -15,10 +15,13 @@ from harness.cli.options import (
     DEFAULT_DATASET,
     DEFAULT_STORE,
     BudgetOption,
+    CheckpointOption,
     CpusOption,
     DataRootOption,
     DatasetOption,
     DeviceOption,
+    Engine,
+    EngineOption,
     GpusOption,
     SetOption,
     StoreOption,
@@ -89,9 +92,12 @@ def search(
     gpus_per_trial: GpusOption = None,
     tracking_uri: TrackingOption = None,
     device: DeviceOption = "auto",
+    engine: EngineOption = Engine.eager,
+    checkpoint_activations: CheckpointOption = False,
 ) -> int:
     """Search a space for the best settings, without a look at the test split. Run again to resume."""
-    from harness.inputs import pick_device
+    from harness.engines import check_execution
+    from harness.inputs import Execution, pick_device
     from harness.search.loop import Limits
     from harness.search.objectives import parse_objectives
     from harness.search.run import deadline, noise_of, prepare_search, run_search
@@ -100,6 +106,8 @@ def search(
         raise ConfigError(f"`--noise` must go with `--patience`, but there is only `--noise {noise}`. Leave it out.")
     loaded, wanted = load_space(space), parse_objectives(objectives)
     chosen = pick_device(device)
+    execution = Execution(engine.value, checkpoint_activations)
+    check_execution(execution, chosen)
     opened = open_store(store)
     root = data_root.resolve() if data_root else None
     asked = prepare_search(
@@ -130,6 +138,7 @@ def search(
             gpus_per_trial=gpus_per_trial if gpus_per_trial is not None else float(chosen.startswith("cuda")),
             tracking_uri=tracking_uri,
             console=console,
+            execution=execution,
         )
     except KeyboardInterrupt:
         console.print(

@@ -14,7 +14,8 @@ from dfkd.errors import ConfigError
 from dfkd.evaluation import load_validation_images
 from dfkd.overrides import changed, with_overrides
 from harness.driver import Prepared, prepare
-from harness.inputs import Where, slow_arithmetic, teacher_command
+from harness.engines import engine_sentences
+from harness.inputs import EAGER, Execution, Where, slow_arithmetic, teacher_command
 from harness.mirror import Mirror, default_uri
 from harness.plan import digest, expand
 from harness.search.known import known_cells, seed_noise
@@ -122,6 +123,7 @@ def run_search(
     gpus_per_trial: float,
     tracking_uri: str | None,
     console: Console,
+    execution: Execution = EAGER,
 ) -> tuple[Study, str | None]:
     """Run the search to its limits; return its study, and why it stopped early if it did.
 
@@ -134,7 +136,8 @@ def run_search(
     warning = slow_arithmetic(base, device)
     if warning:
         console.print(f"[yellow]{warning}[/yellow]")
-    where = Where(store.root, data_root, prepared.teacher_path.resolve(), device, max(1, int(cpus_per_trial)))
+    threads = max(1, int(cpus_per_trial))
+    where = Where(store.root, data_root, prepared.teacher_path.resolve(), device, threads, execution)
     plan = replace(
         prepared.plan, key=asked.name, grid=f"search-{asked.points.space.name}", title=asked.points.space.title
     )
@@ -165,6 +168,8 @@ def run_search(
         )
         with watch:
             STREAMS[executor](search, where, cpus_per_trial, gpus_per_trial, workers)
+        for sentence in engine_sentences(store, [trial.user_attrs["cell"] for trial in study.own if trial.values]):
+            console.print(sentence, markup=False)
         if watch.mirror_error:
             console.print(
                 f"[yellow]MLflow was not written: {watch.mirror_error}[/yellow]\n"
