@@ -2,11 +2,12 @@
 
     python -m benchmarks.step --set data.image_size=64 --set schedule.batch_size=32 \
         --variant baseline student_loss.mhad.weight=0 student_loss.sfcl.weight=0 \
-        --variant full
+        --variant full --variant compiled engine=compile --variant lean checkpoint_activations=true
 
-The networks have random weights and no image is read: only the time is measured. Every round times one generator step
-and one student step of each variant, in turn, so that a machine that slows down slows all of them. Medians over the
-rounds, after warm-up rounds that count for nothing.
+Beside fields of the configuration a variant takes ``engine`` (eager, compile, graphs) and ``checkpoint_activations``.
+Compiling falls into the warm-up rounds. The networks have random weights and no image is read: only the time is
+measured. Every round times one generator step and one student step of each variant, in turn, so that a machine that
+slows down slows all of them. Medians over the rounds, after warm-up rounds that count for nothing.
 """
 
 import argparse
@@ -14,10 +15,12 @@ import json
 import platform
 import statistics
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from dfkd.config import RunConfig
+from dfkd.engines import ENGINES, check_engine
 from dfkd.learners import Learners
 from dfkd.models import build_classifier
 from dfkd.monitor import EpochCost
@@ -46,20 +49,48 @@ def configure(settings: list[str]) -> RunConfig:
     return with_overrides(RunConfig(), {key: parse_scalar(key, value) for key, _, value in pairs})
 
 
-def learners_of(config: RunConfig, *, classes: int, device: torch.device) -> Learners:
+def split_execution(settings: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Return the settings of the configuration, and how steps are run: arguments of ``Learners``."""
+    execution: dict[str, Any] = {}
+    fields = []
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        if key == "engine" and value in ENGINES:
+            execution[key] = value
+        elif key == "checkpoint_activations" and value in ("true", "false"):
+            execution[key] = value == "true"
+        elif key in ("engine", "checkpoint_activations"):
+            raise SystemExit(
+                f"{key} must be one of {', '.join(ENGINES if key == 'engine' else ('true', 'false'))}, not {value}."
+            )
+        else:
+            fields.append(setting)
+    return fields, execution
+
+
+def learners_of(config: RunConfig, *, classes: int, device: torch.device, **execution: Any) -> Learners:
     """Return what a run would train, with a teacher of random weights."""
     classifier = build_classifier(
         config.teacher.architecture, classes=classes, image_size=config.data.image_size, seed=0, role="teacher"
     )
     names = tuple(f"class {i}" for i in range(classes))
-    return Learners(config, teacher=Teacher(classifier, "random weights", 0.0, names), device=device)
+    return Learners(config, teacher=Teacher(classifier, "random weights", 0.0, names), device=device, **execution)
 
 
 def measure(arguments: argparse.Namespace) -> list[dict[str, float | str]]:
     """Return, for each variant, the medians of its steps' seconds, and the peak memory so far."""
     device = torch.device(arguments.device)
-    configs = {name: configure([*arguments.set, *own]) for name, *own in arguments.variant or [["as configured"]]}
-    learners = {name: learners_of(config, classes=arguments.classes, device=device) for name, config in configs.items()}
+    variants = {
+        name: split_execution([*arguments.set, *own]) for name, *own in arguments.variant or [["as configured"]]
+    }
+    configs = {name: configure(fields) for name, (fields, _) in variants.items()}
+    for _, execution in variants.values():
+        lean = execution.get("checkpoint_activations", False)
+        check_engine(execution.get("engine", "eager"), device, checkpoint_activations=lean)
+    learners = {
+        name: learners_of(config, classes=arguments.classes, device=device, **variants[name][1])
+        for name, config in configs.items()
+    }
     seconds: dict[str, dict[str, list[float]]] = {name: {"generator": [], "student": []} for name in configs}
     memory: dict[str, float] = {}
     for count in range(-arguments.warm_up, arguments.rounds):

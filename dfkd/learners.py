@@ -9,12 +9,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
+from dfkd.compiled import compiled_passes
 from dfkd.config import RunConfig, StudentConfig
 from dfkd.data import dataset_spec
 from dfkd.evaluation import autocast, memory_format, place
 from dfkd.models import Classifier, build_classifier
 from dfkd.models.auxiliary import build_auxiliary
 from dfkd.models.generator import AttentionGenerator
+from dfkd.passes import Networks, eager_passes
 from dfkd.randomness import generator
 from dfkd.teacher import Teacher
 
@@ -59,10 +61,18 @@ class Learners:
     """The student, the generator and the auxiliary modules of one run, on ``device``, at their initial state.
 
     The same seed gives the same student, generator and noise whatever the loss weights are, so that rows of an ablation
-    can be compared seed by seed.
+    can be compared seed by seed. ``passes`` are the networks' forward passes, by the engine asked for.
     """
 
-    def __init__(self, config: RunConfig, *, teacher: Teacher, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        teacher: Teacher,
+        device: torch.device,
+        engine: str = "eager",
+        checkpoint_activations: bool = False,
+    ) -> None:
         self._compute = config.compute
         self._output = config.generator.output
         self._noise_shape = (config.schedule.batch_size, config.generator.noise_size)
@@ -94,6 +104,11 @@ class Learners:
             else LambdaLR(self.generator_optimizer, _constant)
         )
         self.noise = generator(config.seed, "noise")
+        networks = Networks(teacher.classifier, self.student, self.generator)
+        if engine == "eager":
+            self.passes = eager_passes(config, networks, checkpoint_activations=checkpoint_activations)
+        else:
+            self.passes = compiled_passes(config, networks, graphs=engine == "graphs")
 
     def draw_noise(self) -> Tensor:
         """Return the next batch of z ~ N(0, 1), of shape (batch, noise size)."""

@@ -54,6 +54,8 @@ def distill(
     state_path: Path | None = None,
     train: ImageSet | None = None,
     validation: ImageSet | None = None,
+    engine: str = "eager",
+    checkpoint_activations: bool = False,
 ) -> Iterator[Record]:
     """Train a student, without real images unless ``config.method`` is one of ``REAL_METHODS``; yield its records.
 
@@ -64,12 +66,24 @@ def distill(
     on a CPU with the same number of threads as if it had never stopped. ``test`` and ``validation`` are only measured
     on, and move no other number. ``train`` is taken where the method learns from real images, and nowhere else.
 
+    ``engine`` is one of ``dfkd.engines.ENGINES``: what runs the forward passes. Another engine moves last digits, and
+    may go on from a state that the first one left. ``checkpoint_activations`` computes activations of a generator step
+    twice instead of keeping them, which takes less memory and gives the same bits; the eager engine alone can do so.
+    Methods that learn from real images have neither choice: they run eagerly.
+
     Raises:
         TrainingDivergedError: a loss became NaN or infinite.
         CheckpointError: the state belongs to another configuration, or is damaged.
         ValueError: ``train`` is given to a data-free method, or missing where real images are learnt from.
     """
-    learners = _learners(config, teacher=teacher, train=train, device=device)
+    learners = _learners(
+        config,
+        teacher=teacher,
+        train=train,
+        device=device,
+        engine=engine,
+        checkpoint_activations=checkpoint_activations,
+    )
     history: list[Record] = []
     if state_path is not None and state_path.exists():
         history = load_state(state_path, config=config, teacher=teacher, learners=learners)
@@ -89,13 +103,21 @@ def distill(
 
 
 def _learners(
-    config: RunConfig, *, teacher: Teacher, train: ImageSet | None, device: torch.device
+    config: RunConfig,
+    *,
+    teacher: Teacher,
+    train: ImageSet | None,
+    device: torch.device,
+    engine: str,
+    checkpoint_activations: bool,
 ) -> Learners | RealLearners:
     if config.learns_from_real_images != (train is not None):
         raise ValueError(f"`train` must be given to {' and '.join(REAL_METHODS)} alone, but got {config.method=}.")
     if train is not None:
         return RealLearners(config, teacher=teacher, train=train, device=device)
-    return Learners(config, teacher=teacher, device=device)
+    return Learners(
+        config, teacher=teacher, device=device, engine=engine, checkpoint_activations=checkpoint_activations
+    )
 
 
 def epoch_phases(schedule: ScheduleConfig, epoch: int) -> list[str]:

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from dfkd.config import RunConfig
 from dfkd.learners import Learners, clip_gradient
-from dfkd.losses import batch_norm_statistics, soft_target_kl
-from dfkd.models.taps import tap_batch_norms, tap_features
+from dfkd.losses import soft_target_kl
 
 Measurements = dict[str, Tensor]
 """What a step reports, detached and still on the device: each loss term before its weight, the norm of the gradient,
@@ -79,17 +78,16 @@ def generator_step(config: RunConfig, learners: Learners) -> Measurements:
     statistics, as when it learns, but remembers none of them (docs/departures.md).
     """
     weights = config.generator_loss
-    teacher, student = learners.teacher.classifier.network, learners.student.network
+    passes = learners.passes
     learners.generator.train()
-    freeze_student(student, config.student.normalisation_when_frozen)
+    freeze_student(learners.student.network, config.student.normalisation_when_frozen)
     terms: Measurements = {}
     with learners.autocast():
-        images = learners.network_input(learners.generator(learners.draw_noise()))
-        with tap_batch_norms(teacher, enabled=weights.batch_norm.weight > 0) as (layers, inputs):
-            teacher_logits = teacher(images)
-        student_logits = student(images) if weights.adversarial.weight > 0 else None
-    if layers:
-        terms["generator_loss.batch_norm"] = batch_norm_statistics(layers, inputs)
+        images = learners.network_input(passes.generator(learners.draw_noise()))
+        teacher_logits, distance = passes.teacher_with_statistics(images)
+        student_logits = passes.frozen_student(images) if weights.adversarial.weight > 0 else None
+    if distance is not None:
+        terms["generator_loss.batch_norm"] = distance
     if student_logits is not None:
         terms["generator_loss.adversarial"] = -divergence(config, student_logits, teacher_logits)
     scale = {
@@ -111,17 +109,15 @@ def student_step(config: RunConfig, learners: Learners) -> Measurements:
     reach the student and the auxiliary modules.
     """
     weights = config.student_loss
-    teacher, student = learners.teacher.classifier, learners.student
+    student, passes = learners.student.network, learners.passes
     learners.generator.train(config.generator.normalisation_when_frozen == "batch")
-    train_student(student.network)
+    train_student(student)
     auxiliary = learners.auxiliary
     with learners.autocast():
         with torch.no_grad():
-            images = learners.network_input(learners.generator(learners.draw_noise()))
-            with tap_features(teacher, enabled=len(auxiliary) > 0) as teacher_features:
-                teacher_logits = teacher.network(images)
-        with tap_features(student, enabled=len(auxiliary) > 0) as student_features:
-            student_logits = student.network(images)
+            images = learners.network_input(passes.generator(learners.draw_noise()))
+            teacher_logits, teacher_features = passes.teacher_with_features(images)
+        student_logits, student_features = passes.student_with_features(images)
         terms = {
             f"student_loss.{name}": module(teacher_features, student_features) for name, module in auxiliary.items()
         }
@@ -134,7 +130,7 @@ def student_step(config: RunConfig, learners: Learners) -> Measurements:
     }
     learners.student_optimizer.zero_grad(set_to_none=True)
     weighted_sum(terms, scale).backward()
-    norm = gradient_norm(student.network.parameters())
+    norm = gradient_norm(student.parameters())
     clip_gradient(config.student, learners.student_optimizer)
     learners.student_optimizer.step()
     learners.student_schedule.step()

@@ -16,6 +16,7 @@ from dfkd.files import atomic_path, save
 from dfkd.loop import Record, distill, run_summary
 from dfkd.overrides import flatten, with_overrides
 from dfkd.state import read_state, sample_grid
+from harness.engines import Choice, choose_engine
 from harness.environment import environment
 from harness.failures import kind_of, record_failure
 from harness.fingerprint import fingerprint
@@ -89,12 +90,24 @@ def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], 
             f"{where.teacher} now holds {teacher.hash[:16]}. Plan again: give the same command once more."
         )
     state = _usable_state(folder)
-    _note_training(folder, config, device)
+    choice = choose_engine(config, where, teacher=teacher, epochs_done=len(read_log(folder)))
+    checkpoint_activations = where.execution.checkpoint_activations
+    _note_training(folder, config, device, choice=choice, checkpoint_activations=checkpoint_activations)
     log = RunLog(folder)
     pictured = picture_epochs(config.schedule.epochs)
-    shown = {"train": real_images(config, where), "validation": validation_images(config, where)}
+    records = distill(
+        config,
+        teacher=teacher,
+        test=test,
+        device=device,
+        state_path=state,
+        train=real_images(config, where),
+        validation=validation_images(config, where),
+        engine=choice.engine,
+        checkpoint_activations=checkpoint_activations,
+    )
     try:
-        for record in distill(config, teacher=teacher, test=test, device=device, state_path=state, **shown):
+        for record in records:
             lease.check()
             log.append(record)
             report(record)
@@ -103,9 +116,9 @@ def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], 
     except TrainingDivergedError as error:
         forget_inputs()
         lease.check()
-        _end_diverged(folder, device, error)
+        _end_diverged(folder, error)
         return
-    _finish(store, cell_id, config, device, lease)
+    _finish(store, cell_id, config, lease)
 
 
 def _usable_state(folder: Path) -> Path:
@@ -120,22 +133,22 @@ def _usable_state(folder: Path) -> Path:
     return path
 
 
-def _end_diverged(folder: Path, device: torch.device, error: TrainingDivergedError) -> None:
+def _end_diverged(folder: Path, error: TrainingDivergedError) -> None:
     """Write diverged.json, then drop the state: from it the same would come out again."""
     history = read_log(folder)
-    content = {"error": str(error), "epoch": len(history) + 1, **_about_end(folder, device, history)}
+    content = {"error": str(error), "epoch": len(history) + 1, **_about_end(folder, history)}
     write_json(folder / "diverged.json", content)
     _drop_state(folder)
 
 
-def _about_end(folder: Path, device: torch.device, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _about_end(folder: Path, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what a result and a divergence both say: time spent, where, when, and by which code."""
     training = read_json(folder / "training.json")
     assert training is not None
     return {
         "seconds": sum(record["seconds"] for record in history),
         "cpu_seconds": sum(record["cpu_seconds"] for record in history),
-        "environment": environment(device),
+        "environment": training["environment"],
         "trainer": training["trainer"],
         "finished": time.time(),
     }
@@ -146,13 +159,25 @@ def _drop_state(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _note_training(folder: Path, config: RunConfig, device: torch.device) -> None:
-    """Write training.json: by which code and on what the cell is trained, for as long as it has no result."""
+def _note_training(
+    folder: Path, config: RunConfig, device: torch.device, *, choice: Choice, checkpoint_activations: bool
+) -> None:
+    """Write training.json: by which code and on what the cell is trained, for as long as it has no result.
+
+    Of a cell that is resumed, the former code and engine stay beside the present ones.
+    """
     path, present = folder / "training.json", fingerprint(flatten(config))
-    former: list[str] = []
+    trainers, engines = [present], [choice.engine]
     if (folder / "state.pt").exists():
-        former = (read_json(path) or {"trainer": [UNKNOWN]})["trainer"]
-    write_json(path, {"environment": environment(device), "trainer": list(dict.fromkeys([*former, present]))})
+        before = read_json(path) or {"trainer": [UNKNOWN], "environment": {}}
+        trainers = [*before["trainer"], present]
+        engines = [*before["environment"].get("engine", "eager").split("+"), choice.engine]
+    about = environment(device) | {
+        "engine": "+".join(dict.fromkeys(engines)),
+        **({"engine_reason": choice.reason} if choice.reason else {}),
+        "checkpoint_activations": checkpoint_activations,
+    }
+    write_json(path, {"environment": about, "trainer": list(dict.fromkeys(trainers))})
 
 
 def picture_epochs(epochs: int) -> set[int]:
@@ -176,7 +201,7 @@ def _write_samples(path: Path, state: Mapping[str, Any], config: RunConfig) -> N
         Image.fromarray(sample_grid(state, config).permute(1, 2, 0).numpy()).save(part, format="PNG")
 
 
-def _finish(store: Store, cell_id: str, config: RunConfig, device: torch.device, lease: Lease) -> None:
+def _finish(store: Store, cell_id: str, config: RunConfig, lease: Lease) -> None:
     """Keep what is worth keeping, then write the result, then drop the state."""
     folder = store.cell(cell_id)
     state, history = read_state(folder / "state.pt"), read_log(folder)
@@ -188,7 +213,7 @@ def _finish(store: Store, cell_id: str, config: RunConfig, device: torch.device,
     save({"state": state["student"], "config": cell_config(store, cell_id)}, folder / "student.pt")
     if not config.learns_from_real_images:
         _write_samples(folder / "samples.png", state, config)
-    about = _about_end(folder, device, history)
+    about = _about_end(folder, history)
     images = sum(record["images_per_second"] * record["seconds"] for record in history)
     result = {**run_summary(history), **about, "images_per_second": images / about["seconds"]}
     lease.check()

@@ -15,8 +15,9 @@ from dfkd.models.auxiliary import build_auxiliary
 from dfkd.overrides import flatten
 from dfkd.teacher import Teacher, load_teacher
 from harness.cells import prepare_cell
+from harness.engines import engine_sentences
 from harness.failures import attempts, release
-from harness.inputs import Where, slow_arithmetic, teacher_command, teacher_name
+from harness.inputs import EAGER, Execution, Where, slow_arithmetic, teacher_command, teacher_name
 from harness.live import driving, plans_of_others
 from harness.mirror import Mirror, default_uri
 from harness.plan import Cell, Request, make_plan
@@ -133,6 +134,7 @@ def run_plan(
     room: Room,
     tracking_uri: str | None,
     console: Console,
+    execution: Execution = EAGER,
     each_epoch: bool = False,
     left_out: Collection[str] = (),
     anew: Collection[str] = (),
@@ -163,7 +165,8 @@ def run_plan(
     warnings = {slow_arithmetic(prepared.cells[cell_id].config, device) for cell_id in todo} - {None}
     for warning in warnings:
         console.print(f"[yellow]{warning}[/yellow]")
-    where = Where(store.root, data_root, prepared.teacher_path.resolve(), device, max(1, int(room.cpus)))
+    threads = max(1, int(room.cpus))
+    where = Where(store.root, data_root, prepared.teacher_path.resolve(), device, threads, execution)
     epochs = {cell_id: cell.config.schedule.epochs for cell_id, cell in prepared.cells.items()}
     view = ProgressView(plan, todo, epochs=epochs, store=store, console=console, each_epoch=each_epoch)
     rounds = Rounds(
@@ -183,6 +186,8 @@ def run_plan(
     )
     with driving(store, plan=plan.key, tracking_uri=uri), watch:
         rounds.run(todo)
+    for sentence in engine_sentences(store, todo):
+        console.print(sentence, markup=False)
     if watch.mirror_error:
         console.print(
             f"[yellow]MLflow was not written: {watch.mirror_error}[/yellow]\n"

@@ -20,6 +20,19 @@ from harness.store import Store
 
 
 @dataclass(frozen=True)
+class Execution:
+    """How a cell's steps are run. It moves last digits at most."""
+
+    engine: str = "eager"
+    """``auto``, or one of ``dfkd.engines.ENGINES``."""
+    checkpoint_activations: bool = False
+    """Whether the generator's step computes activations twice instead of keeping them: less memory, the same bits."""
+
+
+EAGER = Execution()
+
+
+@dataclass(frozen=True)
 class Where:
     """Where cells run: nothing in here can change a result's identity. Travels to the workers."""
 
@@ -28,6 +41,7 @@ class Where:
     teacher: Path
     device: str
     threads: int
+    execution: Execution = EAGER
 
 
 def pick_device(name: str) -> str:

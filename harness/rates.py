@@ -15,7 +15,10 @@ ENOUGH = 20
 """Like cells of a shape after which no further one is looked for."""
 
 MACHINE = ("processor", "device", "threads")
-"""What of an environment decides the speed."""
+"""What of an environment decides the speed, beside ``EXECUTION``."""
+
+EXECUTION = {"engine": "eager", "checkpoint_activations": False}
+"""How the steps were run, which decides it too, and how they were where an environment does not say."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,14 @@ def rates_of(logs: Iterable[tuple[Mapping[str, Any], Iterable[Mapping[str, Any]]
     return Rates({phase: median(values) for phase, values in seconds.items() if values}, median(cores))
 
 
+def _ran_alike(environment: Mapping[str, Any], machine: Mapping[str, Any]) -> bool:
+    same_machine = all(environment.get(key) == machine[key] for key in MACHINE)
+    wanted = {key: machine.get(key, usual) for key, usual in EXECUTION.items()}
+    return same_machine and all(
+        wanted[key] in (environment.get(key, usual), "auto") for key, usual in EXECUTION.items()
+    )
+
+
 @dataclass(frozen=True)
 class LikeCells:
     """The cells of a store that have one shape and ran on one machine."""
@@ -67,9 +78,10 @@ def like_cells(
     store: Store, shapes: Iterable[tuple[Any, ...]], *, machine: Mapping[str, Any], numerics: int
 ) -> dict[tuple[Any, ...], LikeCells]:
     """Return, for each of ``shapes`` that has any, the cells of the store that were trained by code of ``numerics`` on
-    ``machine``: no more than ``ENOUGH`` of a shape.
+    ``machine``, in the way that it names: no more than ``ENOUGH`` of a shape.
 
-    A cell without a finished epoch is none.
+    A machine that names no engine means the eager one; with ``auto`` any will do. A cell without a finished epoch is
+    none.
     """
     wanted: dict[tuple[Any, ...], list[tuple[bool, dict[str, Any], list[dict[str, Any]]]]] = {
         shape: [] for shape in shapes
@@ -87,7 +99,7 @@ def like_cells(
             continue
         result = read_json(folder / "result.json")
         about = result or read_json(folder / "training.json")
-        if about is None or any(about["environment"].get(key) != machine[key] for key in MACHINE):
+        if about is None or not _ran_alike(about["environment"], machine):
             continue
         if records := read_log(folder):
             wanted[shape].append((result is not None, content["config"], records))

@@ -1,5 +1,6 @@
 """The attention generator (section 4.1, Figure 2, Table 6): four spectrally normed deconvolutions with attention."""
 
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +14,17 @@ from dfkd.randomness import stream
 
 CHANNELS = (512, 256, 128, 64, 64)
 """Of the seed and after each of the four blocks (Table 6)."""
+
+
+RunParts = Callable[[Sequence[nn.Module], Tensor], Tensor]
+"""What runs the parts of a block, one after the other."""
+
+
+def run_plainly(parts: Sequence[nn.Module], x: Tensor) -> Tensor:
+    """Return what ``parts`` make of ``x``, one after the other."""
+    for part in parts:
+        x = part(x)
+    return x
 
 
 class SpatialAttention(nn.Module):
@@ -123,6 +135,7 @@ class AttentionGenerator(nn.Module):
             self.normalise_blocks = nn.ModuleList(
                 nn.BatchNorm2d(channels) if with_norms else nn.Identity() for channels in CHANNELS[1:]
             )
+            self.activate = nn.LeakyReLU(0.2)
             self.to_image = nn.Conv2d(CHANNELS[-1], 3, 3, padding=1)
             self.attend: nn.ModuleList = nn.ModuleList(nn.Identity() for _ in self.upsample)
             self._spread_pixels(torch.randn(8, config.noise_size))
@@ -140,7 +153,7 @@ class AttentionGenerator(nn.Module):
         """
         assert self.to_image.bias is not None
         self.to_image.bias.zero_()
-        outputs = self._before_tanh(noise)
+        outputs = self._before_tanh(noise, run_plainly)
         mean = outputs.mean(dim=(0, 2, 3))
         deviation = (outputs - mean[:, None, None]).std()
         self.to_image.weight.div_(deviation)
@@ -148,13 +161,18 @@ class AttentionGenerator(nn.Module):
 
     def forward(self, noise: Float[Tensor, "batch noise"]) -> Float[Tensor, "batch 3 size size"]:
         """Return the images of ``noise``."""
-        return self._before_tanh(noise).float().tanh()
+        return self.images(noise, run=run_plainly)
 
-    def _before_tanh(self, noise: Tensor) -> Tensor:
+    def images(self, noise: Tensor, *, run: RunParts) -> Tensor:
+        """Return the images of ``noise``, where ``run`` runs the parts of each block."""
+        return self._before_tanh(noise, run).float().tanh()
+
+    def _before_tanh(self, noise: Tensor, run: RunParts) -> Tensor:
         """Return the images before their tanh."""
         x = self.normalise(self.project(noise).unflatten(1, (CHANNELS[0], self.seed_size, self.seed_size)))
         for upsample, normalise, attend in zip(self.upsample, self.normalise_blocks, self.attend, strict=True):
-            x = attend(nn.functional.leaky_relu(normalise(upsample(x)), 0.2))
+            x = run((upsample, normalise, self.activate), x)
+            x = run((attend,), x)
         return self.to_image(x)
 
 

@@ -11,10 +11,13 @@ from harness.cli.options import (
     DEFAULT_DATASET,
     DEFAULT_STORE,
     BudgetOption,
+    CheckpointOption,
     CpusOption,
     DataRootOption,
     DatasetOption,
     DeviceOption,
+    Engine,
+    EngineOption,
     SetOption,
     StoreOption,
     TeacherOption,
@@ -41,13 +44,18 @@ def distill(
     cpus: CpusOption = 1,
     tracking_uri: TrackingOption = None,
     device: DeviceOption = "auto",
+    engine: EngineOption = Engine.eager,
+    checkpoint_activations: CheckpointOption = False,
 ) -> int:
     """Distill one student in this process, without Ray. A grid that asks for the same run will find it done."""
     from harness.driver import prepare, run_plan
-    from harness.inputs import pick_device
+    from harness.engines import check_execution
+    from harness.inputs import Execution, pick_device
 
     request = expand(ONE_RUN, dataset=dataset, budget=budget, seeds=(seed,), settings=parse_settings(settings or []))
     chosen = pick_device(device)
+    execution = Execution(engine.value, checkpoint_activations)
+    check_execution(execution, chosen)
     opened = open_store(store)
     prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=True, cache=True)
     console = Console(highlight=False, soft_wrap=True)
@@ -60,6 +68,7 @@ def distill(
         room=Room(cpus, 0),
         tracking_uri=tracking_uri,
         console=console,
+        execution=execution,
         each_epoch=True,
         retries=0,
         released=True,

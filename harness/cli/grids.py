@@ -21,10 +21,13 @@ from harness.cli.options import (
     AddressOption,
     BudgetHoursOption,
     BudgetOption,
+    CheckpointOption,
     CpusOption,
     DataRootOption,
     DatasetOption,
     DeviceOption,
+    Engine,
+    EngineOption,
     GpusOption,
     GridArgument,
     JsonOption,
@@ -107,6 +110,8 @@ def plan(
     cpus_per_trial: CpusOption = 1,
     gpus_per_trial: GpusOption = None,
     device: DeviceOption = "auto",
+    engine: EngineOption = Engine.eager,
+    checkpoint_activations: CheckpointOption = False,
     slots: SlotsOption = None,
     probe: ProbeOption = False,
     as_json: JsonOption = False,
@@ -114,6 +119,7 @@ def plan(
     """Show what a grid would run, what is done already, and the price of the rest. Starts nothing, writes nothing."""
     from harness.cli.price import price_json, price_plan, price_words
     from harness.driver import prepare
+    from harness.inputs import Execution
 
     request = request_of(grid, dataset, budget, seeds, settings)
     opened = Snapshot(known_store(store).root)
@@ -128,6 +134,7 @@ def plan(
         slots=slots,
         probe=probe,
         data_root=data_root,
+        execution=Execution(engine.value, checkpoint_activations),
     )
     if as_json:
         content = _plan_json(prepared.plan, opened, totals) | {"price": price_json(prepared.plan, price, opened)}
@@ -196,6 +203,8 @@ def ablate(
     gpus_per_trial: GpusOption = None,
     tracking_uri: TrackingOption = None,
     device: DeviceOption = "auto",
+    engine: EngineOption = Engine.eager,
+    checkpoint_activations: CheckpointOption = False,
     budget_hours: BudgetHoursOption = None,
     stale: StaleOption = Stale.mark,
     address: AddressOption = None,
@@ -215,11 +224,15 @@ def ablate(
     from harness.cli.pack import check_pack, packed
     from harness.cli.price import check_budget, cut_plan
     from harness.driver import prepare, run_plan
+    from harness.engines import check_execution
+    from harness.inputs import Execution
 
     check_budget(budget_hours)
     request = request_of(grid, dataset, budget, seeds, settings)
     check_pack(pack, address=address, executor=executor)
     chosen = join_cluster(address, executor, device)
+    execution = Execution(engine.value, checkpoint_activations)
+    check_execution(execution, chosen)
     opened = open_store(store)
     prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=True, cache=True)
     totals = counts(opened, list(prepared.plan.ids))
@@ -240,6 +253,7 @@ def ablate(
             cpus_per_trial=cpus_per_trial,
             gpus_per_trial=gpus_per_trial,
             data_root=data_root,
+            execution=execution,
             anew=anew,
         )
         console.print(cut.before(), markup=False)
@@ -257,6 +271,7 @@ def ablate(
             room=room,
             tracking_uri=tracking_uri,
             console=console,
+            execution=execution,
             left_out=left_out,
             anew=anew,
             retries=retries,

@@ -39,6 +39,32 @@ TeacherOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
+
+
+class Engine(StrEnum):
+    """What runs the forward passes of a step."""
+
+    auto = "auto"
+    eager = "eager"
+    compile = "compile"
+    graphs = "graphs"
+
+
+EngineOption = Annotated[
+    Engine,
+    typer.Option(
+        "--engine",
+        help="PyTorch as it is, compiled by torch.compile, or compiled into CUDA graphs; auto measures whether "
+        "compiling pays. Another engine may move last digits.",
+    ),
+]
+CheckpointOption = Annotated[
+    bool,
+    typer.Option(
+        "--checkpoint-activations",
+        help="Compute activations of the generator's step twice instead of keeping them: less memory, the same bits.",
+    ),
+]
 CpusOption = Annotated[
     float,
     typer.Option("--cpus-per-trial", min=1, help="Cores, and threads, of a cell. Another number may move last digits."),

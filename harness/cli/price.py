@@ -1,14 +1,14 @@
 """The price of a plan on the command line: what it is, in words and as JSON, and what a budget leaves out."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from dfkd.errors import ConfigError
 from harness.driver import Prepared, missing
-from harness.inputs import pick_device
+from harness.inputs import EAGER, Execution, pick_device
 from harness.price import Price, Slots, price_cells, slots_here, spent_hours
 from harness.records import Plan
 from harness.store import Store
@@ -30,6 +30,7 @@ def price_plan(
     slots: int | None,
     probe: bool,
     data_root: Path | None,
+    execution: Execution = EAGER,
     anew: Collection[str] = (),
 ) -> Price:
     """Return the price of the cells that the next run of the plan would run, those ``anew`` too, in its order.
@@ -58,14 +59,21 @@ def price_plan(
         assert teacher is not None
 
         def measure(config: Any) -> Any:
-            return take_steps(config, teacher=teacher, data_root=data_root, device=chosen, threads=threads)
+            return take_steps(
+                config,
+                teacher=teacher,
+                data_root=data_root,
+                device=chosen,
+                threads=threads,
+                execution=execution,
+            )
 
     todo = [cell_id for cell_id in missing(store, prepared.plan.running_order, anew) if not store.is_running(cell_id)]
     return price_cells(
         prepared.cells,
         todo,
         store=store,
-        machine=machine(torch.device(chosen), threads=threads),
+        machine=machine(torch.device(chosen), threads=threads) | asdict(execution),
         slots=here,
         probe=measure,
         anew=anew,
@@ -210,6 +218,7 @@ def cut_plan(
     cpus_per_trial: float,
     gpus_per_trial: float | None,
     data_root: Path | None,
+    execution: Execution = EAGER,
     anew: Collection[str] = (),
 ) -> Cut:
     """Return what fits into ``budget_hours``, after a probe where no like cell shows what a step takes.
@@ -226,6 +235,7 @@ def cut_plan(
         slots=None,
         probe=True,
         data_root=data_root,
+        execution=execution,
         anew=anew,
     )
     chosen = price.affordable(budget_hours)

@@ -16,10 +16,13 @@ from harness.cli.options import (
     DEFAULT_STORE,
     AddressOption,
     BudgetOption,
+    CheckpointOption,
     CpusOption,
     DataRootOption,
     DatasetOption,
     DeviceOption,
+    Engine,
+    EngineOption,
     GpusOption,
     SetOption,
     StoreOption,
@@ -91,8 +94,12 @@ def search(
     tracking_uri: TrackingOption = None,
     device: DeviceOption = "auto",
     address: AddressOption = None,
+    engine: EngineOption = Engine.eager,
+    checkpoint_activations: CheckpointOption = False,
 ) -> int:
     """Search a space for the best settings, without a look at the test split. Run again to resume."""
+    from harness.engines import check_execution
+    from harness.inputs import Execution
     from harness.search.loop import Limits
     from harness.search.objectives import parse_objectives
     from harness.search.run import deadline, noise_of, prepare_search, run_search
@@ -101,6 +108,8 @@ def search(
         raise ConfigError(f"`--noise` must go with `--patience`, but there is only `--noise {noise}`. Leave it out.")
     loaded, wanted = load_space(space), parse_objectives(objectives)
     chosen = join_cluster(address, executor, device)
+    execution = Execution(engine.value, checkpoint_activations)
+    check_execution(execution, chosen)
     opened = open_store(store)
     root = data_root.resolve() if data_root else None
     asked = prepare_search(
@@ -129,6 +138,7 @@ def search(
             room=room_of(chosen, cpus_per_trial, gpus_per_trial, workers=workers, address=address),
             tracking_uri=tracking_uri,
             console=console,
+            execution=execution,
         )
     except KeyboardInterrupt:
         console.print(

@@ -14,7 +14,8 @@ from dfkd.errors import ConfigError
 from dfkd.evaluation import load_validation_images
 from dfkd.overrides import changed, with_overrides
 from harness.driver import Prepared, prepare
-from harness.inputs import Where, slow_arithmetic, teacher_command
+from harness.engines import engine_sentences
+from harness.inputs import EAGER, Execution, Where, slow_arithmetic, teacher_command
 from harness.live import driving, plans_of_others
 from harness.mirror import Mirror, default_uri
 from harness.plan import digest, expand
@@ -123,6 +124,7 @@ def run_search(
     room: Room,
     tracking_uri: str | None,
     console: Console,
+    execution: Execution = EAGER,
 ) -> tuple[Study, str | None]:
     """Run the search to its limits; return its study, and why it stopped early if it did.
 
@@ -135,7 +137,8 @@ def run_search(
     warning = slow_arithmetic(base, device)
     if warning:
         console.print(f"[yellow]{warning}[/yellow]")
-    where = Where(store.root, data_root, prepared.teacher_path.resolve(), device, max(1, int(room.cpus)))
+    threads = max(1, int(room.cpus))
+    where = Where(store.root, data_root, prepared.teacher_path.resolve(), device, threads, execution)
     plan = replace(
         prepared.plan, key=asked.name, grid=f"search-{asked.points.space.name}", title=asked.points.space.title
     )
@@ -171,6 +174,8 @@ def run_search(
         )
         with driving(store, plan=plan.key, tracking_uri=uri), watch:
             STREAMS[executor](search, where, room)
+        for sentence in engine_sentences(store, [trial.user_attrs["cell"] for trial in study.own if trial.values]):
+            console.print(sentence, markup=False)
         if watch.mirror_error:
             console.print(
                 f"[yellow]MLflow was not written: {watch.mirror_error}[/yellow]\n"

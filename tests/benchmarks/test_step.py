@@ -49,3 +49,13 @@ def test_a_variant_is_the_configuration_it_says(bench, monkeypatch):
 def test_without_variants_the_configuration_itself_is_timed(bench):
     content, _ = bench()
     assert [row["variant"] for row in content["rows"]] == ["as configured"]
+
+
+def test_variants_may_differ_in_how_their_steps_are_run(bench, monkeypatch):
+    made = []
+    real = step.Learners
+    monkeypatch.setattr(step, "Learners", lambda *a, **k: made.append(k) or real(*a, **k))
+    bench("--variant", "plain", "engine=eager", "--variant", "lean", "checkpoint_activations=true")
+    assert [each.get("checkpoint_activations") for each in made] == [None, True]
+    with pytest.raises(SystemExit, match="engine must be one of eager, compile, graphs, not turbo"):
+        bench("--variant", "fast", "engine=turbo")

@@ -208,7 +208,8 @@ def test_kill_9_and_again(full, tmp_path):
     store, cell_id, where = full
     script = tmp_path / "go.py"
     script.write_text(
-        "from pathlib import Path, PosixPath\nfrom harness.cells import run_cell\nfrom harness.inputs import Where\n"
+        "from pathlib import Path, PosixPath\nfrom harness.cells import run_cell\n"
+        "from harness.inputs import Execution, Where\n"
         f"run_cell({cell_id!r}, {where!r}, report=lambda record: print(record['epoch'], flush=True))\n"
     )
     process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)

@@ -1,0 +1,98 @@
+"""The forward passes that the two steps consist of, and how PyTorch runs them by itself."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from dfkd.config import RunConfig
+from dfkd.losses import batch_norm_statistics
+from dfkd.models.classifier import Classifier
+from dfkd.models.generator import AttentionGenerator
+from dfkd.models.taps import Features, tap_batch_norms, tap_features
+from dfkd.recomputation import recomputed, run_checkpointed
+
+Pass = TypeVar("Pass")
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks of one run."""
+
+    teacher: Classifier
+    """Frozen."""
+    student: Classifier
+    """Trained in its own step."""
+    generator: AttentionGenerator
+    """Trained in its own step."""
+
+
+@dataclass(frozen=True)
+class Passes:
+    """One run's forward passes, with its networks bound. Images and features have a batch as their first dimension."""
+
+    generator: Callable[[Tensor], Tensor]
+    """Noise to images."""
+    teacher_with_statistics: Callable[[Tensor], tuple[Tensor, Tensor | None]]
+    """In the generator's step: images to the teacher's logits and L_BN, which is None if its weight is 0."""
+    frozen_student: Callable[[Tensor], Tensor]
+    """In the generator's step: images to the student's logits."""
+    teacher_with_features: Callable[[Tensor], tuple[Tensor, Features]]
+    """In the student's step: images to the teacher's logits and features, which are empty if no term looks at them."""
+    student_with_features: Callable[[Tensor], tuple[Tensor, Features]]
+    """In the student's step: likewise of the student."""
+
+
+def looks_at_features(config: RunConfig) -> bool:
+    """Return whether a loss term of the student's step looks at features."""
+    return config.student_loss.mhad.weight > 0 or config.student_loss.sfcl.weight > 0
+
+
+def _as_it_is(function: Pass) -> Pass:
+    return function
+
+
+def eager_passes(config: RunConfig, networks: Networks, *, checkpoint_activations: bool = False) -> Passes:
+    """Return the passes as PyTorch runs them by itself, where features are tapped by hooks while a pass runs.
+
+    With ``checkpoint_activations`` the generator's step keeps what goes into the networks and into the generator's
+    blocks, and the backward pass computes the rest once more, to the same bits.
+    """
+    teacher, student, generator = networks.teacher, networks.student, networks.generator
+    with_features = looks_at_features(config)
+    again = recomputed if checkpoint_activations else _as_it_is
+
+    def teacher_with_statistics(images: Tensor) -> tuple[Tensor, Tensor | None]:
+        enabled = config.generator_loss.batch_norm.weight > 0
+        with tap_batch_norms(teacher.network, enabled=enabled) as (layers, inputs):
+            logits = teacher.network(images)
+        if not layers:
+            return logits, None
+        with torch.autocast(images.device.type, enabled=False):
+            return logits, batch_norm_statistics(layers, inputs)
+
+    def tapped(classifier: Classifier) -> Callable[[Tensor], tuple[Tensor, Features]]:
+        def run(images: Tensor) -> tuple[Tensor, Features]:
+            with tap_features(classifier, enabled=with_features) as features:
+                logits = classifier.network(images)
+            return logits, features
+
+        return run
+
+    def generate(noise: Tensor) -> Tensor:
+        if checkpoint_activations and torch.is_grad_enabled():
+            return generator.images(noise, run=run_checkpointed)
+        return generator(noise)
+
+    def frozen_student(images: Tensor) -> Tensor:
+        return student.network(images)
+
+    return Passes(
+        generator=generate,
+        teacher_with_statistics=again(teacher_with_statistics),
+        frozen_student=again(frozen_student),
+        teacher_with_features=tapped(teacher),
+        student_with_features=tapped(student),
+    )
