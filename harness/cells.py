@@ -34,8 +34,10 @@ def prepare_cell(store: Store, cell: Cell) -> None:
         write_json(path, cell.record())
 
 
-def run_cell(cell_id: str, where: Where, *, report: Callable[[Record], None] | None = None) -> None:
+def run_cell(cell_id: str, where: Where, *, report: Callable[[Record], bool | None] | None = None) -> None:
     """Run a prepared cell to its end; ``report`` is given each epoch's record. Does nothing if the cell is done.
+
+    If ``report`` returns true, the cell stops there, unfinished: it goes on from that epoch when it is run again.
 
     An error is recorded in the cell with its traceback, and raised; the state of the last whole epoch stays.
 
@@ -59,7 +61,7 @@ def record_failure(store: Store, cell_id: str, *, error: str, trace: str) -> Non
     write_json(store.cell(cell_id) / "failure.json", {"error": error, "traceback": trace, "time": time.time()})
 
 
-def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], None]) -> None:
+def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], bool | None]) -> None:
     torch.set_num_threads(where.threads)
     folder, device = store.cell(cell_id), torch.device(where.device)
     content = cell_config(store, cell_id)
@@ -78,7 +80,8 @@ def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], 
     shown = {"train": real_images(config, where), "validation": validation_images(config, where)}
     for record in distill(config, teacher=teacher, test=test, device=device, state_path=state, **shown):
         log.append(record)
-        report(record)
+        if report(record):
+            return
         if record["epoch"] in pictured:
             _picture(folder, config, int(record["epoch"]))
     _finish(store, cell_id, config, device)

@@ -127,14 +127,16 @@ def run_plan(
     each_epoch: bool = False,
     left_out: Collection[str] = (),
     anew: Collection[str] = (),
+    workers: int | None = None,
 ) -> None:
     """Store the plan, run its missing cells but those ``left_out``, seed by seed, and mirror all of them to MLflow.
 
-    Cells that are to run ``anew`` are done; their results are set aside in their folders.
+    Cells that are to run ``anew`` are done; their results are set aside in their folders. ``workers`` cells run at a
+    time; without a number, as many as the resources allow.
 
     What became of each cell is in the store. KeyboardInterrupt passes through, after the workers have stopped.
     """
-    from harness.executors import EXECUTORS  # here, because Ray takes seconds to import
+    from harness.executors import EXECUTORS, STREAMS, Listed  # here, because Ray takes seconds to import
 
     plan = prepared.plan
     for cell in prepared.cells.values():
@@ -153,7 +155,9 @@ def run_plan(
     view = ProgressView(plan, todo, epochs=epochs, store=store, console=console, each_epoch=each_epoch)
     watch = Watch(lambda: plan, view=view, open_mirror=lambda: Mirror(tracking_uri or default_uri(store), store))
     with watch:
-        if todo:
+        if todo and workers is not None:
+            STREAMS[executor](Listed(todo), where, cpus_per_trial, gpus_per_trial, workers)
+        elif todo:
             EXECUTORS[executor](todo, where, cpus_per_trial, gpus_per_trial)
     if watch.mirror_error:
         console.print(

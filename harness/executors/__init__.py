@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
-from harness.executors.feed import Feed
+from harness.executors.feed import Feed, Listed
 from harness.executors.local import run_local, stream_local
 from harness.executors.tune import run_ray, stream_ray
 from harness.inputs import Where
+
+__all__ = ["EXECUTORS", "STREAMS", "Feed", "Listed"]
 
 EXECUTORS: dict[str, Callable[[Sequence[str], Where, float, float], None]] = {"local": run_local, "ray": run_ray}
 """Name to ``run(ids, where, cpus per trial, gpus per trial)``. A cell that fails is recorded, and the rest go on."""

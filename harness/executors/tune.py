@@ -63,22 +63,26 @@ def stream_ray(feed: Feed, where: Where, cpus_per_trial: float, gpus_per_trial: 
         import ray
         from ray import tune
 
-        from harness.executors.searcher import FeedSearcher
+        from harness.executors.searcher import FeedScheduler, FeedSearcher
 
         room = ray.cluster_resources()
         slots = [
             room.get("CPU", 1) / cpus_per_trial,
             *([room.get("GPU", 0) / gpus_per_trial] if gpus_per_trial else []),
         ]
-        searcher = FeedSearcher(
-            feed, lambda cell_id: _note_silent_death(Store(where.store), cell_id, "no more is known")
-        )
+        scheduler = FeedScheduler(feed)
+
+        def ended(cell_id: str) -> None:
+            if cell_id not in scheduler.stopped:
+                _note_silent_death(Store(where.store), cell_id, "no more is known")
+
         with tempfile.TemporaryDirectory(prefix="dfkd-ray-") as scratch:
             tune.Tuner(
                 _trainable(where, cpus_per_trial, gpus_per_trial),
                 param_space={},
                 tune_config=tune.TuneConfig(
-                    search_alg=searcher,
+                    search_alg=FeedSearcher(feed, ended),
+                    scheduler=scheduler,
                     max_concurrent_trials=workers or max(1, int(min(slots))),
                     num_samples=-1,
                     reuse_actors=True,
