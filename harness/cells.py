@@ -41,9 +41,11 @@ def prepare_cell(store: Store, cell: Cell) -> None:
 
 
 def run_cell(
-    cell_id: str, where: Where, *, report: Callable[[Record], None] | None = None, patience: float = 0.0
+    cell_id: str, where: Where, *, report: Callable[[Record], bool | None] | None = None, patience: float = 0.0
 ) -> None:
     """Run a prepared cell to its end; ``report`` is given each epoch's record. Does nothing if the cell has ended.
+
+    If ``report`` returns true, the cell stops there, unfinished: it goes on from that epoch when it is run again.
 
     With some ``patience`` (``harness.leases.hold``) a cell of a dead machine is taken over; without, that is left to
     whoever watches. A loss that becomes NaN or infinite is an end, and noted as such. An error is recorded in the cell
@@ -77,7 +79,7 @@ def cap_memory(device: str, share: float) -> None:
         torch.cuda.set_per_process_memory_fraction(memory_cap(share, total=total, context=CONTEXT), place)
 
 
-def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], None], lease: Lease) -> None:
+def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], bool | None], lease: Lease) -> None:
     begin_afresh(where.threads)
     folder, device = store.cell(cell_id), torch.device(where.device)
     content = cell_config(store, cell_id)
@@ -110,7 +112,8 @@ def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], 
         for record in records:
             lease.check()
             log.append(record)
-            report(record)
+            if report(record):
+                return
             if record["epoch"] in pictured:
                 _picture(folder, config, int(record["epoch"]))
     except TrainingDivergedError as error:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
@@ -43,6 +43,20 @@ class Space:
                     return False
                 seen[parameter.key] = point[parameter.key]
         return seen.keys() == point.keys()
+
+    def freeze(self, values: Mapping[str, Scalar]) -> "Space":
+        """Return the space without the parameters that ``values`` fixes, and without those that then never count."""
+        kept: list[Parameter] = []
+        never: set[str] = set()
+        for parameter in self.parameters:
+            settled = [condition for condition in parameter.when if condition.key in {*values, *never}]
+            if parameter.key in values:
+                continue
+            if all(condition.holds(values) for condition in settled):
+                kept.append(replace(parameter, when=tuple(each for each in parameter.when if each not in settled)))
+            else:
+                never.add(parameter.key)
+        return replace(self, parameters=tuple(kept))
 
     def read(self, values: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
         """Return the point at which a configuration's ``values`` lie, None if they lie outside."""

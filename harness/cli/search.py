@@ -3,13 +3,13 @@
 import shlex
 import sys
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from dfkd.errors import ConfigError
+from harness.cli.conclusion import DEFAULT_BEST, conclude_search, confirm, hint_at_seeds
 from harness.cli.grids import Executor, join_cluster, room_of
 from harness.cli.options import (
     DEFAULT_DATASET,
@@ -28,16 +28,12 @@ from harness.cli.options import (
     StoreOption,
     TeacherOption,
     TrackingOption,
-    errors,
     guarded,
 )
-from harness.plan import parse_settings
+from harness.cli.retune import retune
+from harness.plan import parse_seeds, parse_settings
 from harness.store import open_store
-from search_spaces import load_space
-
-if TYPE_CHECKING:
-    from harness.search.run import PreparedSearch
-    from harness.search.study import Study
+from search_spaces import load_grid, load_space
 
 
 class Sampler(StrEnum):
@@ -65,8 +61,8 @@ def search(
         str,
         typer.Option(
             "--objectives",
-            help="What to make great: accuracy (on validation images), agreement (needs no real image), "
-            "images_per_second; several with commas.",
+            help="What to make good: accuracy (on validation images), agreement (needs no real image), and beside one "
+            "of these images_per_second (of the training) and parameters (of the student); several with commas.",
         ),
     ] = "accuracy",
     sampler: Annotated[Sampler, typer.Option("--sampler", help="Who suggests.")] = Sampler.tpe,
@@ -78,8 +74,48 @@ def search(
         float | None,
         typer.Option("--noise", min=0, help="That noise, a standard deviation; by default measured in the store."),
     ] = None,
+    asha: Annotated[
+        bool,
+        typer.Option(
+            "--asha", help="Stop runs early that do badly beside the others (asynchronous successive halving)."
+        ),
+    ] = False,
+    grace: Annotated[
+        int | None,
+        typer.Option(
+            "--grace", min=1, metavar="EPOCHS", help="With `--asha`: what every run gets; by default a ninth."
+        ),
+    ] = None,
     time_budget: Annotated[
         float | None, typer.Option("--time-budget", min=0, metavar="HOURS", help="Start no trial after so many hours.")
+    ] = None,
+    warm_start_mlflow: Annotated[
+        str | None,
+        typer.Option(
+            "--warm-start-mlflow",
+            metavar="URI[#EXPERIMENT]",
+            help="Begin also with finished runs of an MLflow experiment (`dfkd`, if not named) that lie in the space.",
+        ),
+    ] = None,
+    ablate: Annotated[
+        str | None,
+        typer.Option(
+            "--ablate",
+            metavar="GRID",
+            help="Search once for every row of a grid, losses_leave_one_out say, with what the row sets held fixed.",
+        ),
+    ] = None,
+    then_confirm: Annotated[
+        int | None,
+        typer.Option(
+            "--then-confirm",
+            min=1,
+            metavar="K",
+            help="Then run the K best points, and the settings as they are, on fresh `--seeds`: is the gain left?",
+        ),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", metavar="10,11,12", help="For `--then-confirm`: not the search's `--seed`.")
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     teacher: TeacherOption = None,
@@ -100,80 +136,108 @@ def search(
     """Search a space for the best settings, without a look at the test split. Run again to resume."""
     from harness.engines import check_execution
     from harness.inputs import Execution
+    from harness.search.from_mlflow import read_mlflow
+    from harness.search.halving import check_halving
     from harness.search.loop import Limits
     from harness.search.objectives import parse_objectives
-    from harness.search.run import deadline, noise_of, prepare_search, run_search
+    from harness.search.retune import prepare_ablation
+    from harness.search.run import Runner, Task, deadline, noise_of, prepare_search, run_search
 
     if noise is not None and patience is None:
         raise ConfigError(f"`--noise` must go with `--patience`, but there is only `--noise {noise}`. Leave it out.")
+    if grace is not None and not asha:
+        raise ConfigError(f"`--grace` must go with `--asha`, but there is only `--grace {grace}`. Leave it out.")
+    if ablate is not None:
+        _check_ablation(patience, warm_start_mlflow, then_confirm, objectives)
+    fresh = _fresh_seeds(then_confirm, seeds, seed)
     loaded, wanted = load_space(space), parse_objectives(objectives)
     chosen = join_cluster(address, executor, device)
     execution = Execution(engine.value, checkpoint_activations)
     check_execution(execution, chosen)
+    grid = load_grid(ablate) if ablate is not None else None
     opened = open_store(store)
     root = data_root.resolve() if data_root else None
-    asked = prepare_search(
-        loaded,
-        dataset=dataset,
-        budget=budget,
-        seed=seed,
-        settings=parse_settings(settings or []),
-        objectives=wanted,
-        store=opened,
-        data_root=root,
-        teacher=teacher,
-    )
-    moved = noise_of(asked, opened, patience=patience, noise=noise)
+    task = Task(dataset, budget, seed, parse_settings(settings or []), root, teacher)
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{loaded.title} ({loaded.name}): {trials} trials on {', '.join(each.title for each in wanted)}")
+    runner = Runner(
+        executor=executor,
+        device=chosen,
+        room=room_of(chosen, cpus_per_trial, gpus_per_trial, workers=workers, address=address),
+        tracking_uri=tracking_uri,
+        console=console,
+        execution=execution,
+    )
+    asked = prepare_search(loaded, task, objectives=wanted, store=opened)
+    first = None
+    if asha:
+        first = check_halving(asked.points.base.schedule.epochs, grace, space=loaded, objectives=wanted)
+    titles = ", ".join(each.title for each in wanted)
     try:
+        if grid is not None:
+            ablation = prepare_ablation(loaded, grid, task, objectives=wanted, store=opened)
+            console.print(f"{ablation.title} ({loaded.name}, {grid.name}): {trials} trials a row on {titles}")
+            limits = Limits(trials, deadline=deadline(time_budget))
+            return retune(ablation, runner, store=opened, limits=limits, sampler=sampler, grace=first, seeds=fresh)
+        moved = noise_of(asked, opened, patience=patience, noise=noise, kept=fresh)
+        console.print(f"{loaded.title} ({loaded.name}): {trials} trials on {titles}")
+        taken = read_mlflow(warm_start_mlflow, asked.points, wanted) if warm_start_mlflow else None
+        if taken:
+            console.print(f"From MLflow: {taken.words}.", markup=False)
         study, stopped = run_search(
             asked,
+            runner,
             store=opened,
-            data_root=root,
             limits=Limits(trials, patience, moved, deadline(time_budget)),
             sampler=sampler,
-            device=chosen,
-            executor=executor,
-            room=room_of(chosen, cpus_per_trial, gpus_per_trial, workers=workers, address=address),
-            tracking_uri=tracking_uri,
-            console=console,
-            execution=execution,
+            grace=first,
+            known=taken.known if taken else (),
         )
+        if stopped:
+            console.print(f"Stopped early: {stopped}.", markup=False)
+        best = conclude_search(asked, study, store=opened, console=console, count=then_confirm or DEFAULT_BEST)
+        if best is None:
+            return 1
+        if then_confirm is not None:
+            return confirm(asked, study, best, runner, store=opened, seeds=fresh)
     except KeyboardInterrupt:
         console.print(
-            "\nStopped: the trials that were under way go on from their last whole epoch. Resume with the same "
+            "\nStopped: what was under way goes on from its last whole epoch. Resume with the same "
             f"command:\n  {shlex.join(['dfkd', *sys.argv[1:]])}",
             markup=False,
         )
         return 130
-    if stopped:
-        console.print(f"Stopped early: {stopped}.", markup=False)
-    return _conclude(asked, study, folder=opened.root / "studies" / asked.name, console=console)
-
-
-def _conclude(asked: "PreparedSearch", study: "Study", *, folder: Path, console: Console) -> int:
-    """Print what came out; return the exit status."""
-    from harness.search.conclude import best_trials, count_trials, write_best_grid
-    from harness.search.view import show_point, show_values
-
-    console.print(f"{count_trials(study)}, in {folder}", markup=False)
-    best = best_trials(study.trials)
-    if not best:
-        errors.print("No trial has a value, so there is no best one. `dfkd status` lists the errors.", markup=False)
-        return 1
-    start = asked.points.point_of(asked.points.base)
-    for trial in [trial for trial in study.trials if trial.values and trial.params == start][:1]:
-        console.print(f"As it is: {show_values(trial.values, asked.objectives)}  {show_point(trial.params)}")
-    for trial in best if len(asked.objectives) > 1 else best[:1]:
-        origin = f"trial {trial.user_attrs['index']}" if "index" in trial.user_attrs else "a cell that was there before"
-        console.print(f"Best: {show_values(trial.values, asked.objectives)}  {origin}, cell {trial.user_attrs['cell']}")
-        sets = " ".join(f"--set {shlex.quote(f'{key}={value}')}" for key, value in trial.params.items())
-        console.print(f"  as a grid's or a run's settings: {sets}", markup=False)
-    write_best_grid(folder / "best.toml", asked.points.space, study.trials)
-    console.print(
-        "On other seeds, which tell how much of the gain is left: dfkd ablate, then dfkd report, of the grid\n"
-        f"  {folder / 'best.toml'}",
-        markup=False,
-    )
+    hint_at_seeds(opened.root / "studies" / asked.name / "best.toml", console)
     return 0
+
+
+def _check_ablation(
+    patience: int | None, warm_start_mlflow: str | None, then_confirm: int | None, objectives: str
+) -> None:
+    """Raise ConfigError for what would make the searches of the rows unlike each other."""
+    rule = "The searches of `--ablate` must be alike, so that their best can be compared, but"
+    if patience is not None:
+        raise ConfigError(f"{rule} `--patience {patience}` would make one longer than another. Leave it out.")
+    if warm_start_mlflow is not None:
+        raise ConfigError(f"{rule} `--warm-start-mlflow` would tell one more than another. Leave it out.")
+    if then_confirm not in (None, 1):
+        raise ConfigError(
+            f"`--ablate` must confirm the one best of every row, but `--then-confirm {then_confirm}` was given. Write "
+            "`--then-confirm 1`."
+        )
+    if "," in objectives:
+        raise ConfigError(f"`--ablate` must have one objective, but `--objectives` is {objectives}.")
+
+
+def _fresh_seeds(then_confirm: int | None, seeds: str | None, search_seed: int) -> tuple[int, ...]:
+    """Return the seeds of the confirmation, none without one; raise ConfigError if they are not fresh."""
+    from harness.search.confirm import check_fresh
+
+    if (then_confirm is None) != (seeds is None):
+        given, lacking = ("--seeds", "--then-confirm") if then_confirm is None else ("--then-confirm", "--seeds")
+        raise ConfigError(
+            f"`{given}` must go with `{lacking}`: `--then-confirm 3 --seeds 10,11,12` runs the three best points on "
+            "three seeds that the search has not used. The search's own seed is `--seed`."
+        )
+    fresh = parse_seeds(seeds) if seeds is not None else ()
+    check_fresh(fresh, search_seed)
+    return fresh

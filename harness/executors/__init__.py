@@ -9,6 +9,8 @@ from harness.inputs import Where
 from harness.room import Room
 from harness.rounds import Execute
 
+__all__ = ["EXECUTORS", "STREAMS", "Feed"]
+
 EXECUTORS: dict[str, Execute] = {"local": run_local, "ray": run_ray}
 """Name to ``run(ids, where, room)``. A cell that fails is recorded, and the rest go on."""
 

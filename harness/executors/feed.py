@@ -1,6 +1,7 @@
 """A feed of cells, for searches: what to run next depends on what came out."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 PATIENCE = 10.0
 """Of a worker for a cell that another process holds: in a feed nobody else watches whether that one is alive."""
@@ -11,6 +12,10 @@ class Feed(Protocol):
 
     def next_cell(self) -> str | None:
         """Return a prepared cell, or None if there will be no more."""
+        ...
+
+    def report(self, cell_id: str, record: Mapping[str, Any]) -> bool:
+        """Take notice of a record of a running cell; return whether the cell is to stop here, unfinished."""
         ...
 
     def done(self, cell_id: str) -> None:

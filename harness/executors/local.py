@@ -1,7 +1,9 @@
 """The plain executor: one cell after the other in this process. For debugging, tests and machines without Ray."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
+from dfkd.loop import Record
 from harness.cells import run_cell
 from harness.executors.feed import PATIENCE, Feed
 from harness.inputs import Where
@@ -19,14 +21,16 @@ def run_local(ids: Sequence[str], where: Where, room: Room) -> Outcome:
 def stream_local(feed: Feed, where: Where, room: Room) -> None:
     """Run the feed's cells one after the other, whatever the room."""
     while (cell_id := feed.next_cell()) is not None:
-        _run(cell_id, where, patience=PATIENCE)
+        _run(cell_id, where, partial(feed.report, cell_id), patience=PATIENCE)
         feed.done(cell_id)
 
 
-def _run(cell_id: str, where: Where, *, patience: float = 0.0) -> str | None:
+def _run(
+    cell_id: str, where: Where, report: Callable[[Record], bool] | None = None, *, patience: float = 0.0
+) -> str | None:
     """Run a cell; return what it failed of, which ``run_cell`` has recorded unless the disk was full."""
     try:
-        run_cell(cell_id, where, patience=patience)
+        run_cell(cell_id, where, report=report, patience=patience)
     except (CellBusyError, LeaseLostError):  # another process runs it, and its result will be in the store
         return None
     except Exception as error:  # the other cells do not depend on it

@@ -1,8 +1,10 @@
-"""Ray Tune's view of a feed of cells: a search algorithm that suggests a cell's id and keeps nothing."""
+"""Ray Tune's view of a feed of cells: a search algorithm that suggests a cell's id, and a scheduler that passes on what
+the feed says of each epoch. Neither keeps anything."""
 
 from collections.abc import Callable
 from typing import Any
 
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from harness.executors.feed import Feed
@@ -39,3 +41,24 @@ class FeedSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Read nothing: the study is the harness's."""
+
+
+class FeedScheduler(FIFOScheduler):
+    """Stops a trial where the feed says so. Copies and pickles of it stop nothing."""
+
+    def __init__(self, feed: Feed | None = None) -> None:
+        super().__init__()
+        self.stopped: set[str] = set()
+        """Cells of trials that were stopped."""
+        self._feed = feed
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return (FeedScheduler, ())
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Return Tune's word for going on or for the end."""
+        cell_id = trial.config["cell"]
+        if self._feed is None or not self._feed.report(cell_id, result):
+            return TrialScheduler.CONTINUE
+        self.stopped.add(cell_id)
+        return TrialScheduler.STOP

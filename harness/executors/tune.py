@@ -35,14 +35,20 @@ def stream_ray(feed: Feed, where: Where, room: Room) -> None:
     with ray_instance(), _scratch(where, room) as scratch:
         from ray import tune
 
-        from harness.executors.searcher import FeedSearcher
+        from harness.executors.searcher import FeedScheduler, FeedSearcher
 
-        searcher = FeedSearcher(feed, lambda cell_id: _note_silent_death(Store(where.store), cell_id))
+        scheduler = FeedScheduler(feed)
+
+        def ended(cell_id: str) -> None:
+            if cell_id not in scheduler.stopped:
+                _note_silent_death(Store(where.store), cell_id)
+
         tune.Tuner(
             _trainable(where, room, patience=PATIENCE),
             param_space={},
             tune_config=tune.TuneConfig(
-                search_alg=searcher,
+                search_alg=FeedSearcher(feed, ended),
+                scheduler=scheduler,
                 max_concurrent_trials=room.workers or slots(room),
                 num_samples=-1,
                 reuse_actors=True,

@@ -27,8 +27,10 @@ class Known:
     """Where in the space."""
     values: tuple[float, ...]
     """Of the objectives, finite all."""
+    seed: int
+    """Of its run."""
     same_seed: bool
-    """Whether it has the search's seed, so that the search would run this very cell."""
+    """Whether that is the search's, so that the search would run this very cell."""
 
 
 def known_cells(store: Store, points: Points, objectives: Sequence[Objective]) -> list[Known]:
@@ -44,9 +46,11 @@ def known_cells(store: Store, points: Points, objectives: Sequence[Objective]) -
         point = points.point_of(config) if config else None
         if config is None or point is None:
             continue
-        values = [value for value in read_values(store, cell_id, objectives) if value is not None]
+        values = [
+            value for value in read_values(store, cell_id, objectives, classes=points.classes) if value is not None
+        ]
         if len(values) == len(objectives) and all(map(math.isfinite, values)):
-            found.append(Known(cell_id, point, tuple(values), points.cell(point).id == cell_id))
+            found.append(Known(cell_id, point, tuple(values), config.seed, points.cell(point).id == cell_id))
     return found
 
 

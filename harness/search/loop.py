@@ -11,9 +11,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from dfkd.errors import ConfigError
 from harness.cells import prepare_cell
+from harness.records import read_log
+from harness.search.halving import Halving
 from harness.search.known import Known
-from harness.search.objectives import Objective, read_values
-from harness.search.points import Points
+from harness.search.objectives import Finished, Objective, read_values
+from harness.search.points import Point, Points
+from harness.search.ranking import complete, ranked
 from harness.search.study import UNFINISHED, Study
 from harness.search.suggest import suggest
 from harness.store import Store
@@ -46,6 +49,7 @@ class Search:
         sampler: str,
         seed: int,
         limits: Limits,
+        halving: Halving | None = None,
         changed: Callable[[FrozenTrial], None] = lambda trial: None,
     ) -> None:
         self.study, self.points = study, points
@@ -53,15 +57,24 @@ class Search:
         """Why no more trials were asked for, once the limit on their number was not the reason."""
         self._store, self._objectives = store, objectives
         self._sampler, self._seed, self._limits, self._changed = sampler, seed, limits, changed
+        self._halving = halving
+        self._start = points.cell_of(points.base).id
         under_way = [trial for trial in study.trials if trial.state == UNFINISHED]
         self._resumed = deque(dict.fromkeys(trial.user_attrs["cell"] for trial in under_way))
+        for trial in study.trials:
+            self._recall(trial)
 
-    def take_over(self, known: Sequence[Known]) -> None:
-        """Add the cells that others have finished, each once, as trials that cost nothing."""
-        there = {trial.user_attrs.get("cell") for trial in self.study.trials}
+    def take_over(self, known: Sequence[Known], *, source: str = "the store") -> None:
+        """Add the cells that others have finished, each once, as trials that cost nothing.
+
+        Among them are cells that this search has stopped early.
+        """
+        there = {t.user_attrs.get("cell") for t in self.study.trials if t.state != TrialState.PRUNED}
         for one in known:
             if one.same_seed and one.cell_id not in there:
-                self.study.add(one.point, values=one.values, notes={"cell": one.cell_id, "origin": "warm start"})
+                notes = {"cell": one.cell_id, "origin": "warm start", "source": source}
+                self.study.add(one.point, values=one.values, notes=notes)
+                self._recall(self.study.trials[-1])
 
     def next_cell(self) -> str | None:
         """Return a cell to run, prepared, or None if there is none.
@@ -83,6 +96,47 @@ class Search:
         """Take a cell's value over from the store. One that another process still runs stays under way."""
         self._settle(cell_id)
 
+    def report(self, cell_id: str, record: Mapping[str, Any]) -> bool:
+        """Take a record of a cell that runs; return whether the cell is to stop here.
+
+        A record may come again, when a cell goes on after a kill: it moves nothing, but for the last one, about which
+        nothing may have been decided. The settings as they are are never stopped.
+        """
+        if self._halving is None:
+            return False
+        waiting = [t for t in self.study.trials if t.state == UNFINISHED and t.user_attrs["cell"] == cell_id]
+        epoch, value = int(record["epoch"]), self._value(record)
+        if not waiting or value is None:
+            return False
+        stops = self._halving.stops(cell_id, epoch, value) and cell_id != self._start
+        for trial in waiting:
+            if epoch > (trial.last_step or 0):
+                self.study.note_epoch(trial.number, epoch, value)
+            if stops:
+                self.study.stop(trial.number)
+                self._changed(self.study.trials[trial.number])
+        return stops
+
+    def _recall(self, trial: FrozenTrial) -> None:
+        """Give a trial that ran before its places in the rungs; the last epoch of one under way is yet to be judged."""
+        if self._halving is None or "cell" not in trial.user_attrs:
+            return
+        cell_id, values = trial.user_attrs["cell"], dict(trial.intermediate_values)
+        if trial.state == TrialState.COMPLETE:
+            values = self._curve(cell_id)
+        elif trial.state == UNFINISHED and values:
+            values.pop(max(values))
+        self._halving.take_in(cell_id, values)
+
+    def _curve(self, cell_id: str) -> dict[int, float]:
+        """Return the first objective after each epoch of a cell, where it was measured."""
+        values = {int(record["epoch"]): self._value(record) for record in read_log(self._store.cell(cell_id))}
+        return {epoch: value for epoch, value in values.items() if value is not None}
+
+    def _value(self, record: Mapping[str, Any]) -> float | None:
+        value = self._objectives[0].read(Finished(record, {}, {}, self.points.classes))
+        return value if value is not None and math.isfinite(value) else None
+
     def _enough(self) -> bool:
         own = self.study.own
         if len(own) >= self._limits.trials:
@@ -99,59 +153,77 @@ class Search:
         finished = [trial for trial in self.study.trials if trial.state.is_finished()]
         own = [trial for trial in finished if trial.user_attrs["origin"] == "suggested"][-last:]
         recent = {trial.number for trial in own}
-        before = [trial.values[0] for trial in finished if trial.values and trial.number not in recent]
+        before = [trial for trial in complete(finished) if trial.number not in recent]
         if len(own) < last or not before:
             return math.inf
-        return max([0.0, *(trial.values[0] - max(before) for trial in own if trial.values)])
+        objective = self._objectives[0]
+        best = ranked(before, [objective])[0].values[0]
+        return max([0.0, *(objective.gain(trial.values[0], best) for trial in complete(own))])
 
     def _suggest(self) -> str | None:
         """Add the next suggestion to the study; return its cell if it must be run."""
-        trials, number = self.study.trials, len(self.study.own)
-        start = self.points.point_of(self.points.base)
-        system: dict[str, Any] = {}
-        if number == 0 and start is not None and all(trial.params != start for trial in trials):
-            point = start
-        else:
-            point, system = suggest(
-                self._sampler,
-                self.points.space,
-                trials=trials,
-                objectives=len(self._objectives),
-                seed=self._seed,
-                number=number,
-            )
-        notes = {"origin": "suggested", "index": number, "sampler": self._sampler}
+        point, system = self._choose()
+        notes = {"origin": "suggested", "index": len(self.study.own), "sampler": self._sampler}
         try:
             cell = self.points.cell(point)
         except ConfigError as error:
             self._add(point, failure=str(error), notes=notes, system=system)
             return None
-        same = [trial for trial in trials if trial.user_attrs.get("cell") == cell.id]
         notes |= {"cell": cell.id}
-        failed = next((trial for trial in same if trial.state == TrialState.FAIL), None)
-        if failed is not None:
-            self._add(point, failure=failed.user_attrs["failure"], notes=notes | {"answered": True}, system=system)
-            return None
-        waiting = any(trial.state == UNFINISHED for trial in same)
-        answered = waiting or self._store.read(cell.id).ended
-        if not answered:
-            prepare_cell(self._store, cell)
-            self._store.forget_failure(cell.id)
-        self._add(point, notes=notes | {"answered": answered}, system=system)
-        if not waiting and answered:
+        answer = self._answer(cell.id)
+        if answer is not None:
+            self._add(point, **answer, notes=notes | {"answered": True}, system=system)
             self._settle(cell.id)
-        return None if answered else cell.id
+            return None
+        prepare_cell(self._store, cell)
+        self._store.forget_failure(cell.id)
+        self._add(point, notes=notes | {"answered": False}, system=system)
+        return cell.id
+
+    def _choose(self) -> tuple[Point, dict[str, Any]]:
+        """Return the settings as they are, if nothing is known of them, then what the sampler suggests."""
+        trials, number = self.study.trials, len(self.study.own)
+        start = self.points.point_of(self.points.base)
+        if number == 0 and start is not None and all(trial.params != start for trial in trials):
+            return start, {}
+        return suggest(
+            self._sampler,
+            self.points.space,
+            trials=trials,
+            directions=[objective.direction for objective in self._objectives],
+            seed=self._seed,
+            number=number,
+        )
+
+    def _answer(self, cell_id: str) -> dict[str, Any] | None:
+        """Return what is known of a cell, as ``Study.add`` takes it; None if the cell must be run.
+
+        It is empty where the trial gets its value from the store, now or when the cell has ended.
+        """
+        same = {t.state: t for t in reversed(self.study.trials) if t.user_attrs.get("cell") == cell_id}
+        if TrialState.FAIL in same:
+            return {"failure": same[TrialState.FAIL].user_attrs["failure"]}
+        if UNFINISHED in same or self._store.read(cell_id).ended:
+            return {}
+        if TrialState.COMPLETE in same:  # a run in MLflow: the store has no such cell
+            return {"values": same[TrialState.COMPLETE].values}
+        if TrialState.PRUNED in same and self._halving is not None:
+            return {"stopped": same[TrialState.PRUNED].intermediate_values}
+        return None
 
     def _add(self, point: Mapping[str, Any], **trial: Any) -> None:
         self.study.add(point, **trial)
         self._changed(self.study.trials[-1])
+
+    def _read(self, cell_id: str) -> list[float | None]:
+        return read_values(self._store, cell_id, self._objectives, classes=self.points.classes)
 
     def _settle(self, cell_id: str) -> bool:
         """End every trial that waits for the cell, if the cell has ended; return whether it has."""
         record = self._store.read(cell_id)
         if record.status == "todo":
             return False
-        values = read_values(self._store, cell_id, self._objectives) if record.result else []
+        values = self._read(cell_id) if record.result else []
         good = [value for value in values if value is not None and math.isfinite(value)]
         for trial in self.study.trials:
             if trial.state == UNFINISHED and trial.user_attrs["cell"] == cell_id:
@@ -162,5 +234,6 @@ class Search:
                     self.study.fail(trial.number, ", ".join(f"{each.title} is {value}" for each, value in named))
                 else:
                     self.study.tell(trial.number, good)
+                    self._recall(self.study.trials[trial.number])
                 self._changed(self.study.trials[trial.number])
         return True

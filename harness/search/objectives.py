@@ -2,11 +2,29 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+from optuna.study import StudyDirection
+
 from dfkd.errors import ConfigError, nearest
+from dfkd.models.cost import measure
 from harness.records import read_log
-from harness.store import Store
+from harness.store import Store, cell_config
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What an objective is read from."""
+
+    log: Mapping[str, Any]
+    """The record of the last epoch."""
+    result: Mapping[str, Any]
+    """As in result.json; empty while the cell runs."""
+    config: Mapping[str, Any]
+    """Every field of the cell's configuration by its dotted key."""
+    classes: int
+    """How many the networks tell apart."""
 
 
 @dataclass(frozen=True)
@@ -19,41 +37,98 @@ class Objective:
     """As a sentence has it."""
     fraction: bool
     """Whether it is a fraction, which is shown in percent."""
-    read: Callable[[Mapping[str, Any], Mapping[str, Any]], float | None]
-    """From the last record of the log and the result; None if the cell was run before it was measured."""
+    read: Callable[[Finished], float | None]
+    """None if the cell was run before it was measured."""
+    minimised: bool = False
+    """Whether less is better."""
+    beside: bool = False
+    """Whether it means something only beside another objective."""
+    each_epoch: bool = False
+    """Whether it is measured after every epoch, so that a run can be judged before its end."""
+
+    @property
+    def direction(self) -> StudyDirection:
+        """Return what is sought, as Optuna has it."""
+        return StudyDirection.MINIMIZE if self.minimised else StudyDirection.MAXIMIZE
+
+    def gain(self, value: float, reference: float) -> float:
+        """Return by how much ``value`` is better than ``reference``."""
+        return reference - value if self.minimised else value - reference
 
     def show(self, value: float) -> str:
         """Return ``value`` as it is printed."""
-        return f"{100 * value:.2f} %" if self.fraction else f"{value:.4g}"
+        if self.fraction:
+            return f"{100 * value:.2f} %"
+        return f"{value:,.0f}" if self.minimised else f"{value:.4g}"
+
+    def show_difference(self, difference: float) -> str:
+        """Return a difference of two values as it is printed, with its sign."""
+        return f"{100 * difference:+.2f} points" if self.fraction else f"{difference:+,.4g}"
+
+
+@lru_cache
+def _parameters(architecture: str, classes: int, image_size: int) -> int:
+    return measure(architecture, classes=classes, image_size=image_size)[1].parameters
+
+
+def _student_parameters(finished: Finished) -> float:
+    config = finished.config
+    return float(_parameters(config["student.architecture"], finished.classes, config["data.image_size"]))
 
 
 OBJECTIVES = {
-    "accuracy": Objective("accuracy", "validation accuracy", True, lambda log, _: log.get("validation_accuracy")),
-    "agreement": Objective(
-        "agreement", "agreement on synthetic images", True, lambda log, _: log.get("synthetic.agreement")
-    ),
-    "images_per_second": Objective(
-        "images_per_second", "images per second", False, lambda _, result: result.get("images_per_second")
-    ),
+    objective.name: objective
+    for objective in (
+        Objective(
+            "accuracy", "validation accuracy", True, lambda done: done.log.get("validation_accuracy"), each_epoch=True
+        ),
+        Objective(
+            "agreement",
+            "agreement on synthetic images",
+            True,
+            lambda done: done.log.get("synthetic.agreement"),
+            each_epoch=True,
+        ),
+        Objective(
+            "images_per_second",
+            "images per second",
+            False,
+            lambda done: done.result.get("images_per_second"),
+            beside=True,
+        ),
+        Objective("parameters", "the student's parameters", False, _student_parameters, minimised=True, beside=True),
+    )
 }
-"""All are made as great as possible. ``accuracy`` is that on held-out training images; ``agreement`` needs no real
-image: how often student and teacher name the same class on the last epoch's synthetic images."""
+"""``accuracy`` is that on held-out training images; ``agreement`` needs no real image: how often student and teacher
+name the same class on the last epoch's synthetic images. ``parameters`` are those of the student as it is deployed: the
+attention and the projections that it is trained beside are not among them."""
 
 
 def parse_objectives(text: str) -> tuple[Objective, ...]:
-    """Return the objectives of ``accuracy,images_per_second``; raise ConfigError for an unknown or repeated one."""
+    """Return the objectives of ``accuracy,images_per_second``.
+
+    Raises:
+        ConfigError: an unknown or repeated one, or none that says how well a student does.
+    """
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in OBJECTIVES:
             raise ConfigError(f"`--objectives` must be known names, but {name!r} is none. {nearest(name, OBJECTIVES)}")
     if len(set(names)) < len(names):
         raise ConfigError(f"`--objectives` must differ, but they are {text!r}.")
-    return tuple(OBJECTIVES[name] for name in names)
+    chosen = tuple(OBJECTIVES[name] for name in names)
+    if all(objective.beside for objective in chosen):
+        raise ConfigError(
+            f"`--objectives` must say how well a student does, but {text!r} only says what it costs. Add `accuracy` or "
+            f"`agreement`: `--objectives accuracy,{text}`."
+        )
+    return chosen
 
 
-def read_values(store: Store, cell_id: str, objectives: Sequence[Objective]) -> list[float | None]:
+def read_values(store: Store, cell_id: str, objectives: Sequence[Objective], *, classes: int) -> list[float | None]:
     """Return the objectives of a finished cell; None for what was not measured when it was run."""
     result, log = store.read(cell_id).result, read_log(store.cell(cell_id))
     if result is None or not log:
         return [None] * len(objectives)
-    return [objective.read(log[-1], result) for objective in objectives]
+    finished = Finished(log[-1], result, cell_config(store, cell_id)["config"], classes)
+    return [objective.read(finished) for objective in objectives]

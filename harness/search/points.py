@@ -40,6 +40,8 @@ class Points:
     """Of every cell."""
     train_fingerprint: str | None
     """Of those that learn from real images."""
+    classes: int
+    """How many the networks tell apart."""
 
     def cell_of(self, config: RunConfig) -> Cell:
         """Return the cell that runs ``config`` with the search's teacher and images."""

@@ -30,6 +30,7 @@ def note_search(store: Store, name: str, points: Points, *, objectives: list[str
         "teacher_hash": points.teacher_hash,
         "test_fingerprint": points.test_fingerprint,
         "train_fingerprint": points.train_fingerprint,
+        "classes": points.classes,
     }
     write_json(folder / "search.json", about)
 
@@ -47,12 +48,14 @@ def rebuild_studies(store: Store, moment: str) -> Iterator[tuple[str, str]]:
             about["teacher_hash"],
             about["test_fingerprint"],
             about["train_fingerprint"],
+            about["classes"],
         )
         journal = folder / "journal.log"
         if journal.exists():
             journal.replace(folder / f"journal.log.before-{moment}")
         objectives = parse_objectives(",".join(about["objectives"]))
-        with open_study(folder, space=points.space, objectives=len(objectives)) as study:
+        directions = [objective.direction for objective in objectives]
+        with open_study(folder, space=points.space, directions=directions) as study:
             for cell in plan.cells:
                 _add(study, store, points, cell_id=cell.id, index=int(cell.row.split()[-1]), names=about["objectives"])
             yield folder.name, f"{len(study.trials)} trials from the store"
@@ -72,7 +75,9 @@ def _add(study: Study, store: Store, points: Points, *, cell_id: str, index: int
     notes = {"cell": cell_id, "origin": "suggested", "index": index, "sampler": "rebuilt"}
     objectives = parse_objectives(",".join(names))
     if record.result is not None:
-        values = [value for value in read_values(store, cell_id, objectives) if value is not None]
+        values = [
+            value for value in read_values(store, cell_id, objectives, classes=points.classes) if value is not None
+        ]
         if len(values) == len(objectives) and all(map(math.isfinite, values)):
             study.add(point, values=values, notes=notes)
         else:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,86 +13,152 @@ from dfkd import NUMERICS
 from dfkd.errors import ConfigError
 from dfkd.evaluation import load_validation_images
 from dfkd.overrides import changed, with_overrides
-from harness.driver import Prepared, prepare
+from harness.driver import Prepared, prepare, run_plan
 from harness.engines import engine_sentences
 from harness.inputs import EAGER, Execution, Where, slow_arithmetic, teacher_command
 from harness.live import driving, plans_of_others
 from harness.mirror import Mirror, default_uri
 from harness.plan import digest, expand
 from harness.room import Room
-from harness.search.known import known_cells, seed_noise
+from harness.search.conclude import count_trials
+from harness.search.halving import Halving
+from harness.search.known import Known, known_cells, seed_noise
 from harness.search.loop import Limits, Search
-from harness.search.objectives import OBJECTIVES, Objective
+from harness.search.objectives import OBJECTIVES, Objective, read_values
 from harness.search.points import Points, grid_of
 from harness.search.rebuild import note_search
 from harness.search.study import Study, open_study
-from harness.search.view import SearchView
+from harness.search.view import SearchView, describe_search
 from harness.store import Store
 from harness.watch import Watch
-from search_spaces import Space
+from search_spaces import Space, load_grid
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained, besides the space."""
+
+    dataset: str
+    budget: str | None
+    """None for the data set's own."""
+    seed: int
+    """Of every trial's run, and of the suggestions."""
+    settings: Mapping[str, Any]
+    """Overrides of the configuration."""
+    data_root: Path | None
+    teacher: Path | None
+    """The teacher's checkpoint; None for the store's own."""
+
+
+@dataclass(frozen=True)
+class Runner:
+    """What runs the trials. Nothing in here changes what a trial is."""
+
+    executor: str
+    device: str
+    room: Room
+    """Of a trial."""
+    tracking_uri: str | None
+    """Of MLflow; None for SQLite in the store."""
+    console: Console
+    execution: Execution = EAGER
+
+    def run(self, prepared: Prepared, task: Task, *, store: Store) -> None:
+        """Run a grid's missing cells, as ``dfkd ablate`` does."""
+        run_plan(
+            prepared,
+            store=store,
+            data_root=task.data_root,
+            device=self.device,
+            executor=self.executor,
+            room=self.room,
+            tracking_uri=self.tracking_uri,
+            console=self.console,
+            execution=self.execution,
+        )
 
 
 @dataclass(frozen=True)
 class PreparedSearch:
     """A search whose teacher, images and space have been found and checked."""
 
+    task: Task
     prepared: Prepared
     points: Points
     objectives: tuple[Objective, ...]
     name: str
     """Of the study: the space's name and a hash of everything outside the space."""
 
+    def values_of(self, store: Store, cell_id: str) -> tuple[float, ...] | None:
+        """Return the objectives of a finished cell; None if one is missing or not finite."""
+        values = read_values(store, cell_id, self.objectives, classes=self.points.classes)
+        good = tuple(value for value in values if value is not None and math.isfinite(value))
+        return good if len(good) == len(values) else None
+
+
+def prepare_grid(path: Path, task: Task, seeds: tuple[int, ...], *, store: Store) -> Prepared:
+    """Return the plan of a grid of a space's points, with the task's images, teacher, budget and settings."""
+    request = expand(
+        load_grid(str(path)), dataset=task.dataset, budget=task.budget, seeds=seeds, settings=task.settings
+    )
+    return prepare(
+        request, store=store, data_root=task.data_root, teacher=task.teacher, teacher_needed=True, cache=True
+    )
+
 
 def prepare_search(
-    space: Space,
-    *,
-    dataset: str,
-    budget: str | None,
-    seed: int,
-    settings: Mapping[str, Any],
-    objectives: tuple[Objective, ...],
-    store: Store,
-    data_root: Path | None,
-    teacher: Path | None,
+    space: Space, task: Task, *, objectives: tuple[Objective, ...], store: Store, purpose: str | None = None
 ) -> PreparedSearch:
     """Return the search with every end and choice of its space checked.
+
+    One with a ``purpose`` has a study of its own, apart from that of the same search without it or for another.
 
     Raises:
         UserError: images or teacher are missing or unsuitable, or the space breaks a rule.
         SpaceError: an unknown budget, or a malformed file.
     """
     for key in space.keys:
-        if key in settings:
+        if key in task.settings:
             raise ConfigError(
                 f"`--set` must leave what is searched alone, but `{key}` is set, and {space.path} searches it. Edit a "
                 "copy of the file."
             )
-    request = expand(grid_of(space), dataset=dataset, budget=budget, seeds=(seed,), settings=settings)
-    base = with_overrides(request.base, {"seed": seed})
+    request = expand(
+        grid_of(space), dataset=task.dataset, budget=task.budget, seeds=(task.seed,), settings=task.settings
+    )
+    base = with_overrides(request.base, {"seed": task.seed})
     if OBJECTIVES["accuracy"] in objectives and base.data.validation_fraction == 0:
-        kept = {**settings, "data.validation_fraction": 0.1}
+        kept = {**task.settings, "data.validation_fraction": 0.1}
         aside = with_overrides(base, {"data.validation_fraction": 0.1})
         raise ConfigError(
             "`data.validation_fraction` must be > 0 to search on validation accuracy, but it is 0, and the test split "
             "chooses nothing. Keep a tenth of the training images from the teacher, with "
             "`--set data.validation_fraction=0.1` here and in: "
-            f"{teacher_command(aside, kept, store=store.root, data_root=data_root)}. Or search without any real image: "
-            "`--objectives agreement`."
+            f"{teacher_command(aside, kept, store=store.root, data_root=task.data_root)}. Or search without any real "
+            "image: `--objectives agreement`."
         )
-    prepared = prepare(request, store=store, data_root=data_root, teacher=teacher, teacher_needed=True, cache=True)
+    prepared = prepare(
+        request, store=store, data_root=task.data_root, teacher=task.teacher, teacher_needed=True, cache=True
+    )
     cells = list(prepared.cells.values())
     shown = next((cell.train_fingerprint for cell in cells if cell.train_fingerprint), None)
-    points = Points(space, base, cells[0].teacher_hash, cells[0].test_fingerprint, shown)
+    classes = int(prepared.plan.context["classes"])
+    points = Points(space, base, cells[0].teacher_hash, cells[0].test_fingerprint, shown, classes)
     kept_aside = None
     if base.data.validation_fraction > 0:
-        kept_aside = load_validation_images(base.data, root=data_root, cache=store.cache).fingerprint
+        kept_aside = load_validation_images(base.data, root=task.data_root, cache=store.cache).fingerprint
     outside = [changed(base, ("",)), points.teacher_hash, points.test_fingerprint, kept_aside, NUMERICS]
+    outside += [purpose] if purpose else []
     name = f"{space.name}-{digest([*outside, [objective.name for objective in objectives]])[:8]}"
-    return PreparedSearch(prepared, points, objectives, name)
+    return PreparedSearch(task, prepared, points, objectives, name)
 
 
-def noise_of(search: PreparedSearch, store: Store, *, patience: int | None, noise: float | None) -> float:
+def noise_of(
+    search: PreparedSearch, store: Store, *, patience: int | None, noise: float | None, kept: Collection[int] = ()
+) -> float:
     """Return what a seed moves: ``noise`` if given, else what the store shows of cells run with several seeds.
+
+    The seeds ``kept`` for a confirmation are left out.
 
     Raises:
         ConfigError: it is needed for ``patience`` and unknown, or there are several objectives.
@@ -103,7 +169,8 @@ def noise_of(search: PreparedSearch, store: Store, *, patience: int | None, nois
         raise ConfigError("`--patience` must go with one objective, but there are several. Leave it out.")
     if noise is not None:
         return noise
-    seen = seed_noise(known_cells(store, search.points, search.objectives), search.points)
+    known = known_cells(store, search.points, search.objectives)
+    seen = seed_noise([one for one in known if one.seed not in kept], search.points)
     if seen is None:
         raise ConfigError(
             "`--patience` must know what a seed alone moves, but the store has no point of the space that was run with "
@@ -114,19 +181,19 @@ def noise_of(search: PreparedSearch, store: Store, *, patience: int | None, nois
 
 def run_search(
     asked: PreparedSearch,
+    runner: Runner,
     *,
     store: Store,
-    data_root: Path | None,
     limits: Limits,
     sampler: str,
-    device: str,
-    executor: str,
-    room: Room,
-    tracking_uri: str | None,
-    console: Console,
-    execution: Execution = EAGER,
+    grace: int | None = None,
+    known: Sequence[Known] | None = (),
 ) -> tuple[Study, str | None]:
     """Run the search to its limits; return its study, and why it stopped early if it did.
+
+    The study begins with the finished cells of the store, and with those ``known`` from MLflow that are not among them;
+    with neither if ``known`` is None.
+    With a ``grace``, runs that are no good after so many epochs, or three times as many and so on, are stopped there.
 
     KeyboardInterrupt passes through, after the workers have stopped; what was under way then is continued by the next
     call.
@@ -134,17 +201,26 @@ def run_search(
     from harness.executors import STREAMS  # here, because Ray takes seconds to import
 
     base, prepared = asked.points.base, asked.prepared
-    warning = slow_arithmetic(base, device)
+    warning = slow_arithmetic(base, runner.device)
     if warning:
-        console.print(f"[yellow]{warning}[/yellow]")
-    threads = max(1, int(room.cpus))
-    where = Where(store.root, data_root, prepared.teacher_path.resolve(), device, threads, execution)
-    plan = replace(
-        prepared.plan, key=asked.name, grid=f"search-{asked.points.space.name}", title=asked.points.space.title
+        runner.console.print(f"[yellow]{warning}[/yellow]")
+    threads = max(1, int(runner.room.cpus))
+    where = Where(
+        store.root,
+        asked.task.data_root,
+        prepared.teacher_path.resolve(),
+        runner.device,
+        threads,
+        runner.execution,
     )
+    space = asked.points.space
+    about = describe_search(asked.name, space, objectives=asked.objectives, seed=base.seed)
+    context = {**prepared.plan.context, "search": about}
+    plan = replace(prepared.plan, key=asked.name, grid=f"search-{space.name}", title=space.title, context=context)
     folder = store.root / "studies" / asked.name
     note_search(store, asked.name, asked.points, objectives=[objective.name for objective in asked.objectives])
-    with open_study(folder, space=asked.points.space, objectives=len(asked.objectives)) as study:
+    directions = [objective.direction for objective in asked.objectives]
+    with open_study(folder, space=space, directions=directions) as study:
         view = SearchView(
             study,
             plan,
@@ -152,7 +228,7 @@ def run_search(
             trials=limits.trials,
             epochs=base.schedule.epochs,
             store=store,
-            console=console,
+            console=runner.console,
         )
         search = Search(
             study,
@@ -162,10 +238,13 @@ def run_search(
             sampler=sampler,
             seed=base.seed,
             limits=limits,
+            halving=Halving(epochs=base.schedule.epochs, grace=grace) if grace is not None else None,
             changed=view.changed,
         )
-        search.take_over(known_cells(store, asked.points, asked.objectives))
-        uri = tracking_uri or default_uri(store)
+        if known is not None:
+            search.take_over(known_cells(store, asked.points, asked.objectives))
+            search.take_over(known, source="MLflow")
+        uri = runner.tracking_uri or default_uri(store)
         watch = Watch(
             lambda: view.plan,
             view=view,
@@ -173,11 +252,12 @@ def run_search(
             others=lambda: plans_of_others(store, uri),
         )
         with driving(store, plan=plan.key, tracking_uri=uri), watch:
-            STREAMS[executor](search, where, room)
+            STREAMS[runner.executor](search, where, runner.room)
+            view.ended(count_trials(study))
         for sentence in engine_sentences(store, [trial.user_attrs["cell"] for trial in study.own if trial.values]):
-            console.print(sentence, markup=False)
+            runner.console.print(sentence, markup=False)
         if watch.mirror_error:
-            console.print(
+            runner.console.print(
                 f"[yellow]MLflow was not written: {watch.mirror_error}[/yellow]\n"
                 f"The results are safe in {store.root}; the same command mirrors them once MLflow can be reached."
             )

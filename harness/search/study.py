@@ -16,6 +16,7 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from dfkd.overrides import Scalar
@@ -28,6 +29,9 @@ PATIENCE = 10.0
 """Seconds to wait for a search whose process is just being killed."""
 
 UNFINISHED = TrialState.RUNNING
+
+FORMAT = 1
+"""Of what a trial and a study note; raised when an older version would misread them."""
 
 
 class Study:
@@ -52,15 +56,22 @@ class Study:
         *,
         values: Sequence[float] | None = None,
         failure: str | None = None,
+        stopped: Mapping[int, float] | None = None,
         notes: Mapping[str, Any],
         system: Mapping[str, Any] | None = None,
     ) -> None:
-        """Add a trial: complete with its ``values``, failed with its ``failure``, or under way with neither."""
+        """Add a trial: complete with its ``values``, failed with its ``failure``, or under way with neither.
+
+        One that was ``stopped`` early has the first objective after each epoch that it was run.
+        """
         state = TrialState.COMPLETE if values is not None else TrialState.FAIL if failure is not None else UNFINISHED
+        if stopped:
+            state, values = TrialState.PRUNED, [stopped[max(stopped)]]
         self._study.add_trial(
             create_trial(
                 state=state,
                 values=values,
+                intermediate_values=dict(stopped or {}),
                 params=dict(point),
                 distributions=distributions(self._space, point),
                 user_attrs={**notes, **({"failure": failure} if failure is not None else {})},
@@ -72,6 +83,14 @@ class Study:
         """Give a trial that is under way its values."""
         self._study.tell(number, values)
 
+    def note_epoch(self, number: int, epoch: int, value: float) -> None:
+        """Record what a trial that is under way had reached after an epoch."""
+        self._storage.set_trial_intermediate_value(self.trials[number]._trial_id, epoch, value)
+
+    def stop(self, number: int) -> None:
+        """End a trial that is under way early; what it reached last is no value of the cell."""
+        self._study.tell(number, state=TrialState.PRUNED)
+
     def fail(self, number: int, why: str) -> None:
         """End a trial that is under way without a value."""
         self._storage.set_trial_user_attr(self.trials[number]._trial_id, "failure", why)
@@ -79,11 +98,13 @@ class Study:
 
 
 @contextmanager
-def open_study(folder: Path, *, space: Space, objectives: int) -> Iterator[Study]:
+def open_study(folder: Path, *, space: Space, directions: Sequence[StudyDirection]) -> Iterator[Study]:
     """Hold the study in ``folder`` for this process; it is made if it is not there.
 
+    ``directions`` say what is sought, one for each value of a trial.
+
     Raises:
-        StoreError: another process holds it, or it was made for other parameters.
+        StoreError: another process holds it, it was made for other parameters, or by a newer version.
     """
     with ExitStack() as stack:
         try:
@@ -96,7 +117,7 @@ def open_study(folder: Path, *, space: Space, objectives: int) -> Iterator[Study
         _mend(path)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         storage = JournalStorage(JournalFileBackend(str(path)))
-        yield Study(_current(storage, folder, space, objectives), storage, space)
+        yield Study(_current(storage, folder, space, directions), storage, space)
 
 
 def _mend(path: Path) -> None:
@@ -124,12 +145,13 @@ def _describe(parameter: Parameter) -> dict[str, Any]:
     return shape | ({"when": [str(condition) for condition in parameter.when]} if parameter.when else {})
 
 
-def _current(storage: BaseStorage, folder: Path, space: Space, objectives: int) -> optuna.Study:
+def _current(storage: BaseStorage, folder: Path, space: Space, directions: Sequence[StudyDirection]) -> optuna.Study:
     """Return the study for ``space``: the last one of the journal, or a new one that takes over what it can use."""
     earlier: list[optuna.Study] = []
     for name in sorted(optuna.get_all_study_names(storage), key=lambda name: int(name.rsplit(".", 1)[1])):
         study = optuna.load_study(study_name=name, storage=storage)
         if "space" in study.user_attrs:
+            _refuse_newer(study.user_attrs.get("format", 1), folder)
             earlier.append(study)
         else:
             optuna.delete_study(study_name=name, storage=storage)  # a kill came while it took trials over
@@ -138,7 +160,7 @@ def _current(storage: BaseStorage, folder: Path, space: Space, objectives: int) 
     if earlier:
         _refuse_incompatible(earlier[-1].user_attrs["space"], space, folder)
     name = f"{folder.name}.{len(earlier) + 1}"
-    study = optuna.create_study(study_name=name, storage=storage, directions=["maximize"] * objectives)
+    study = optuna.create_study(study_name=name, storage=storage, directions=list(directions))
     # Each trial once, as it stands in the latest study that has it.
     known = {
         (tuple(trial.params.items()), trial.user_attrs.get("index")): trial
@@ -151,15 +173,27 @@ def _current(storage: BaseStorage, folder: Path, space: Space, objectives: int) 
                 create_trial(
                     state=trial.state,
                     values=trial.values,
+                    intermediate_values=trial.intermediate_values,
                     params=trial.params,
                     distributions=distributions(space, trial.params),
                     user_attrs=trial.user_attrs,
                     system_attrs=trial.system_attrs,
                 )
             )
+    study.set_user_attr("format", FORMAT)
     study.set_user_attr("optuna", optuna.__version__)
     study.set_user_attr("space", describe(space))
     return study
+
+
+def _refuse_newer(written: int, folder: Path) -> None:
+    """Raise StoreError unless this version can read what another one wrote."""
+    if written > FORMAT:
+        raise StoreError(
+            f"A study must be of format {FORMAT} or older to be read by this version, but {folder} is of format "
+            f"{written}. Update this installation to the version that wrote it; or move the folder away: a new study "
+            "takes over every finished cell."
+        )
 
 
 def _refuse_incompatible(before: Mapping[str, Any], space: Space, folder: Path) -> None:

@@ -6,7 +6,7 @@ when the process is.
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import optuna
@@ -17,6 +17,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 from scipy.stats import qmc
 
@@ -57,15 +58,21 @@ def distributions(space: Space, point: Iterable[str]) -> dict[str, BaseDistribut
 
 
 def suggest(
-    sampler: str, space: Space, *, trials: Iterable[FrozenTrial], objectives: int, seed: int, number: int
+    sampler: str,
+    space: Space,
+    *,
+    trials: Iterable[FrozenTrial],
+    directions: Sequence[StudyDirection],
+    seed: int,
+    number: int,
 ) -> tuple[Point, dict[str, Any]]:
     """Return the ``number``-th suggestion (from 0) and what Optuna must find noted beside it next time.
 
     Args:
         sampler: one of ``NAMES``.
         space: what may be suggested.
-        trials: what is known; finished ones and those under way count, failed ones do not.
-        objectives: how many values a trial has; all are maximised.
+        trials: what is known; finished ones, those under way and those stopped early count, failed ones do not.
+        directions: what is sought, for each value of a trial.
         seed: of the study.
         number: how many suggestions came before.
     """
@@ -75,8 +82,8 @@ def suggest(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study = optuna.create_study(directions=["maximize"] * objectives, sampler=SAMPLERS[sampler](own))
-        study.add_trials([trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.RUNNING)])
+        study = optuna.create_study(directions=directions, sampler=SAMPLERS[sampler](own))
+        study.add_trials([trial for trial in trials if trial.state != TrialState.FAIL])
         trial = study.ask()
         point = _walk(space, lambda parameter: _ask(trial, parameter))
     return point, study.trials[-1].system_attrs
@@ -102,6 +109,8 @@ def _ask(trial: Trial, parameter: Parameter) -> Any:
 
 def _sobol(space: Space, *, seed: int, number: int) -> Point:
     """Return the ``number``-th point of a scrambled Sobol sequence over all parameters, whether they count or not."""
-    sequence = qmc.Sobol(len(space.parameters), scramble=True, seed=seed).fast_forward(number)
+    sequence = qmc.Sobol(len(space.parameters), scramble=True, seed=seed)
+    if number > 0:  # SciPy refuses to skip none
+        sequence.fast_forward(number)
     shares = dict(zip(space.keys, sequence.random(1)[0].tolist(), strict=True))
     return _walk(space, lambda parameter: parameter.domain.at(shares[parameter.key]))

@@ -1,19 +1,21 @@
 """A search: what it suggests, what enters its study, when it stops, and what it looks at."""
 
+import itertools
 import json
 import math
 import time
 
 import optuna
 import pytest
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from dfkd.errors import ConfigError
-from harness.search.conclude import best_trials
 from harness.search.loop import Limits, Search
-from harness.search.objectives import OBJECTIVES, parse_objectives
+from harness.search.objectives import OBJECTIVES, Finished, parse_objectives
+from harness.search.ranking import best_trials, distinct_best
 from harness.search.study import open_study
-from harness.search.suggest import NAMES
+from harness.search.suggest import NAMES, suggest
 from searching import BETA, GAMMA, ORDERS, Bench, Killed, bowl, finish, points, states
 
 ACCURACY = (OBJECTIVES["accuracy"],)
@@ -24,6 +26,10 @@ COMPLETE, FAIL, RUNNING = TrialState.COMPLETE, TrialState.FAIL, TrialState.RUNNI
 def bench(tmp_path):
     """A search over two weights and, where the first is positive, the orders."""
     return Bench(tmp_path / "runs")
+
+
+def made_trial(*values, cell="a"):
+    return optuna.trial.create_trial(values=values, user_attrs={"cell": cell})
 
 
 class TestSuggestions:
@@ -44,6 +50,12 @@ class TestSuggestions:
             with pytest.raises(Killed):
                 broken.run(20, **kill)
         assert points(broken.run(20)) == points(trials)
+
+    @pytest.mark.parametrize("sampler", NAMES)
+    def test_the_very_first_may_be_the_samplers_own(self, bench, sampler):
+        space = bench.points.space
+        point, _ = suggest(sampler, space, trials=[], directions=[StudyDirection.MAXIMIZE], seed=0, number=0)
+        assert space.fits(point)
 
     def test_another_seed_suggests_other_points(self, tmp_path):
         one, other = (Bench(tmp_path / str(seed), seed=seed).run(3) for seed in (0, 1))
@@ -96,7 +108,7 @@ class TestWhatEnters:
         with pytest.raises(Killed):
             bench.run(8, kill_before=0)
         # In the middle of the first cell: as two slots would, ask on until nothing new is left.
-        with open_study(bench.root / "studies/s", space=bench.points.space, objectives=1) as study:
+        with open_study(bench.root / "studies/s", space=bench.points.space, directions=["maximize"]) as study:
             search = Search(
                 study, bench.points, bench.store, objectives=ACCURACY, sampler="random", seed=0, limits=Limits(8)
             )
@@ -142,14 +154,43 @@ class TestObjectives:
     def test_none_reads_the_test_split(self, bench):
         record = {"test_accuracy": 0.9, "validation_accuracy": 0.5, "synthetic.agreement": 0.7}
         result = {"last": 0.9, "best_on_test": 0.9, "final_mean": 0.9, "images_per_second": 3.0, "validation_last": 0.5}
-        assert [each.read(record, result) for each in OBJECTIVES.values()] == [0.5, 0.7, 3.0]
+        config = {"student.architecture": "vgg11", "data.image_size": 32}
+        done = Finished(record, result, config, classes=10)
+        # VGG-11's convolutions with biases and batch norms, and one linear layer
+        shapes = [3, 64, 128, 256, 256, 512, 512, 512, 512]
+        convolutions = sum(9 * a * b + b + 2 * b for a, b in itertools.pairwise(shapes))
+        assert [each.read(done) for each in OBJECTIVES.values()] == [0.5, 0.7, 3.0, convolutions + 512 * 10 + 10]
 
     def test_several_give_the_trials_that_none_beats(self, bench):
         trials = bench.run(6, objectives=("accuracy", "images_per_second"))
         assert all(len(trial.values) == 2 for trial in trials)
 
-        made = [optuna.trial.create_trial(values=values) for values in ([1, 3], [3, 1], [1, 1], [2, 1], [1, 3])]
-        assert [trial.values for trial in best_trials(made)] == [[3, 1], [1, 3], [1, 3]]
+        made = [made_trial(*values) for values in ([1, 3], [3, 1], [1, 1], [2, 1], [1, 3])]
+        great = (OBJECTIVES["accuracy"], OBJECTIVES["images_per_second"])
+        assert [trial.values for trial in best_trials(made, great)] == [[3, 1], [1, 3], [1, 3]]
+        small = (OBJECTIVES["accuracy"], OBJECTIVES["parameters"])
+        assert [trial.values for trial in best_trials(made, small)] == [[3, 1]]
+        assert [trial.values for trial in best_trials([*made, made_trial(2, 0)], small)] == [[3, 1], [2, 0]]
+
+    def test_the_best_to_try_again_are_of_different_cells(self):
+        made = [made_trial(value, cell=cell) for value, cell in ((1, "a"), (4, "b"), (3, "c"), (4, "b"), (2, "d"))]
+        best = distinct_best(made, ACCURACY, count=2, besides="c")
+        assert [trial.user_attrs["cell"] for trial in best] == ["b", "d"]
+
+    def test_the_smallest_student_as_accurate_is_found(self, tmp_path):
+        text = '[parameters]\n"student.architecture" = { choices = ["resnet8", "resnet14", "resnet20"] }\n'
+        bench = Bench(tmp_path / "runs", text=text, sampler="nsga2")
+        accuracies = {"resnet8": 0.5, "resnet14": 0.7, "resnet20": 0.7, "resnet18": 0.6}
+        trials = bench.run(
+            20, value=lambda c: accuracies[c["student.architecture"]], objectives=("accuracy", "parameters")
+        )
+        front = best_trials(trials, (OBJECTIVES["accuracy"], OBJECTIVES["parameters"]))
+        assert {trial.params["student.architecture"] for trial in front} == {"resnet8", "resnet14"}
+
+    @pytest.mark.parametrize("text", ["parameters", "images_per_second,parameters"])
+    def test_costs_alone_are_refused(self, text):
+        with pytest.raises(ConfigError, match=f"--objectives accuracy,{text}"):
+            parse_objectives(text)
 
     @pytest.mark.parametrize("text", ["test_accuracy", "acuracy", "accuracy,accuracy", ""])
     def test_unknown_or_repeated_ones_are_refused(self, text):

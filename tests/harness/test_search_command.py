@@ -84,6 +84,15 @@ def test_a_search_from_a_grid_to_the_best_settings(run, search, store, space):
     assert run("plan", "table4", *options, *settings, "--json")[0] == 0
 
 
+def test_several_objectives_end_in_a_front(search, store, space):
+    status, output, _ = search(space, "--trials", "2", "--objectives", "accuracy,parameters", "--sampler", "nsga2")
+    assert status == 0, output
+    assert "Pareto front" in output
+    assert "--set student_loss.mhad.weight=" in output
+    (grid,) = (store / "studies").glob("*/best.toml")
+    assert 'name = "as it is"' in grid.read_text()
+
+
 def test_a_trial_that_fails_is_told_and_the_search_goes_on(search, space, monkeypatch):
     import harness.cells
 
@@ -161,6 +170,9 @@ def test_a_space_that_breaks_a_rule(search, store, tmp_path, text, words):
         (["--noise", "0.01"], ["--noise", "--patience"]),
         (["--patience", "3"], ["`--patience`", "two seeds", "--noise"]),
         (["--patience", "3", "--objectives", "accuracy,agreement"], ["`--patience`", "one objective"]),
+        (["--grace", "3"], ["`--grace` must go with `--asha`"]),
+        (["--asha"], ["`--asha`", "2 epochs", "leave `--asha` out"]),
+        (["--asha", "--objectives", "accuracy,parameters"], ["`--asha`", "accuracy,parameters"]),
     ],
 )
 def test_options_that_do_not_fit_are_refused_before_anything_runs(search, store, space, options, words):

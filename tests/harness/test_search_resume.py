@@ -54,7 +54,7 @@ class TestWarmStart:
         self.add(bench, 0.9, **{"schedule.epochs": 3})  # another budget
         self.add(bench, 0.9, **{"seed": 1})
         self.add(bench, None, **{BETA: 31.0})  # from before validation accuracy was measured
-        other = type(bench.points)(bench.points.space, bench.points.base, "another teacher", "f", None)
+        other = type(bench.points)(bench.points.space, bench.points.base, "another teacher", "f", None, 10)
         self.add(bench, 0.9, points=other)
         bench.run(2, known=self.known(bench))
         trials = bench.run(3, known=self.known(bench))
@@ -93,7 +93,7 @@ class TestResume:
         assert states(trials) == [COMPLETE] * 5
 
     def read(self, bench):
-        with open_study(bench.root / "studies/s", space=bench.points.space, objectives=1) as study:
+        with open_study(bench.root / "studies/s", space=bench.points.space, directions=["maximize"]) as study:
             return study.trials
 
     def test_more_trials_are_added_and_fewer_change_nothing(self, bench):
@@ -146,6 +146,18 @@ class TestResume:
             bench.run(2)
         message = str(error.value)
         assert not [word for word in [*words, "space2.toml", "studies/s", "delete"] if word not in message], message
+
+    def test_a_study_of_a_newer_format_is_refused_with_what_to_do(self, bench, monkeypatch):
+        monkeypatch.setattr(harness.search.study, "FORMAT", harness.search.study.FORMAT + 1)
+        before = bench.run(2)
+        monkeypatch.undo()
+        journal = bench.root / "studies/s/journal.log"
+        content = journal.read_bytes()
+        with pytest.raises(StoreError, match=r"format 1 or older.*studies/s is of format 2\. Update .* or move"):
+            bench.run(2)
+        assert journal.read_bytes() == content
+        monkeypatch.setattr(harness.search.study, "FORMAT", harness.search.study.FORMAT + 1)
+        assert points(bench.run(2)) == points(before)
 
     def test_a_torn_last_line_and_a_dead_writers_lock_do_no_harm(self, bench):
         first = bench.run(3)

@@ -1,12 +1,13 @@
 """Searches without training: a space, its points, and a runner that writes what a formula says."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dfkd.config import RunConfig
 from dfkd.overrides import with_overrides
 from harness.failures import record_failure
-from harness.records import read_json, write_json
+from harness.records import read_json, read_log, write_json
+from harness.search.halving import Halving
 from harness.search.loop import Limits, Search
 from harness.search.objectives import OBJECTIVES
 from harness.search.points import Points
@@ -50,6 +51,8 @@ class Bench:
     text: str = WEIGHTS
     sampler: str = "tpe"
     seed: int = 0
+    ran: list = field(default_factory=list)
+    trained: int = 0
 
     @property
     def store(self):
@@ -63,19 +66,32 @@ class Bench:
         path = self.root / "space.toml"
         path.write_text(self.text)
         space = load_space(str(path))
-        return Points(space, with_overrides(RunConfig(), {"seed": self.seed, **space.base}), "t", "f", None)
+        return Points(space, with_overrides(RunConfig(), {"seed": self.seed, **space.base}), "t", "f", None, 10)
 
     def run(
-        self, trials, *, value=bowl, kill_before=None, kill_after=None, known=(), objectives=("accuracy",), **limits
+        self,
+        trials,
+        *,
+        value=bowl,
+        kill_before=None,
+        kill_after=None,
+        known=(),
+        objectives=("accuracy",),
+        asha=None,
+        kill_at=None,
+        **limits,
     ):
         """Search until ``trials``, with cells that come out as ``value`` says; return the study's trials.
 
         ``kill_before`` and ``kill_after`` end it as a kill would, before or after the cell of that number in this call.
-        An exception of ``value`` is a failed cell.
+        An exception of ``value`` is a failed cell. ``asha`` is the epochs of a run and the grace; ``kill_at`` then ends
+        it in the cell of that number, after the epoch, before or after the search is told of it.
         """
-        self.ran = []
+        self.ran, self.trained = [], 0
         chosen = tuple(OBJECTIVES[name] for name in objectives)
-        with open_study(self.root / "studies/s", space=self.points.space, objectives=len(chosen)) as study:
+        with open_study(
+            self.root / "studies/s", space=self.points.space, directions=[each.direction for each in chosen]
+        ) as study:
             search = Search(
                 study,
                 self.points,
@@ -84,6 +100,7 @@ class Bench:
                 sampler=self.sampler,
                 seed=self.seed,
                 limits=Limits(trials, **limits),
+                halving=Halving(epochs=asha[0], grace=asha[1]) if asha else None,
             )
             search.take_over(known)
             while (cell_id := search.next_cell()) is not None:
@@ -91,7 +108,11 @@ class Bench:
                     raise Killed
                 self.ran.append(cell_id)
                 try:
-                    finish(self.store, cell_id, value(read_json(self.store.cell(cell_id) / "config.json")["config"]))
+                    reached = value(read_json(self.store.cell(cell_id) / "config.json")["config"])
+                    if asha:
+                        self.train(search, cell_id, reached, asha[0], kill_at)
+                    else:
+                        finish(self.store, cell_id, reached)
                 except RuntimeError as error:
                     record_failure(self.store, cell_id, error=f"RuntimeError: {error}", trace="")
                 if len(self.ran) == kill_after:
@@ -99,6 +120,27 @@ class Bench:
                 search.done(cell_id)
             self.stopped = search.stopped
             return study.trials
+
+    def complete(self, cell_id, value, epochs):
+        """Train a cell to its end, as a grid would."""
+        self.train(None, cell_id, value, epochs, None)
+
+    def train(self, search, cell_id, value, epochs, kill_at):
+        """Train as a run does that comes to ``value`` along a straight line: from where its log ends, if it has one."""
+        log = RunLog(self.store.cell(cell_id))
+        for epoch in range(1, epochs + 1):
+            if epoch > len(read_log(self.store.cell(cell_id))):
+                self.trained += 1
+            record = {"epoch": epoch, "validation_accuracy": value * epoch / epochs, "time": float(epoch)}
+            log.append(record)
+            if kill_at == (len(self.ran), epoch, "before"):
+                raise Killed
+            stops = search is not None and search.report(cell_id, record)
+            if kill_at == (len(self.ran), epoch, "after"):
+                raise Killed
+            if stops:
+                return
+        write_json(self.store.cell(cell_id) / "result.json", {"last": 0.1, "finished": 0.0})
 
 
 def points(trials):
