@@ -75,7 +75,8 @@ def _add(study: Study, store: Store, points: Points, *, cell_id: str, index: int
     notes = {"cell": cell_id, "origin": "suggested", "index": index, "sampler": "rebuilt"}
     objectives = parse_objectives(",".join(names))
     if record.result is not None:
-        values = [
+        found = read_values(store, cell_id, objectives, classes=points.classes)
+        values = [value for value in found if value is not None]
             value for value in read_values(store, cell_id, objectives, classes=points.classes) if value is not None
         ]
         if len(values) == len(objectives) and all(map(math.isfinite, values)):
