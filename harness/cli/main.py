@@ -13,6 +13,7 @@ from harness.cli import (
     grids,
     mlflow,
     models,
+    paper,
     report,
     search,
     spaces,
@@ -37,6 +38,7 @@ app.command(name="status")(status.status)
 app.command(name="report")(report.report)
 app.command(name="explain")(explain.explain)
 app.command(name="figure")(figure.figure)
+app.command(name="paper")(paper.paper)
 app.command(name="gc")(gc.gc)
 app.command(name="export")(export.export)
 app.command(name="models")(models.models)
