@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -98,7 +99,7 @@ def _check(parts: Sequence[Part]) -> None:
         raise ReportError(f"A column must be one plan, but {twice} has several: {keys}. Choose one of each data set.")
 
 
-def _column(part: Part, table: pd.DataFrame, rows: Sequence[str]) -> dict[str, Entry]:
+def _column(part: Part, table: Any, rows: Sequence[str]) -> dict[str, Entry]:
     done = table["done"].str.split("/", expand=True)
     ranked = marks(table["accuracy"].where(done[0] == done[1]).to_dict())
     stale = set(part.frame.loc[stale_runs(part.frame, part.stale), "row"])

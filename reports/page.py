@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -38,7 +39,7 @@ SECTIONS = {
 
 
 def page(
-    where: Source | str,
+    where: Source | Path | str,
     plan: Plan,
     *,
     selection: str = "last",
@@ -54,7 +55,7 @@ def page(
     """
     source = open_source(where)
     frame = runs_frame(source, plan)
-    shared = {"plan": plan, "selection": selection}
+    shared: dict[str, Any] = {"plan": plan, "selection": selection}
     known = ". ".join([plan.title, *setting(plan)]) + ". "
     columns = tuple(COLUMNS) if networks else tuple(name for name in COLUMNS if name not in ("parameters", "flops"))
     sheet = ablation_sheet(frame, columns=columns, stale=stale, networks=networks, **shared)
