@@ -22,22 +22,31 @@ def check_columns(frame: pd.DataFrame, *, plan: Plan, stale: Collection[str] = (
     are kept on purpose allows them.
     """
     done = frame[frame["status"] == "done"]
-    shared = [name for name in done if name in SHARED or str(name).startswith(SHARED_SETTINGS)]
+    shared = [str(name) for name in done if name in SHARED or str(name).startswith(SHARED_SETTINGS)]
     if plan.context.get("epochs") != "by row" and LENGTH in done:
         shared.append(LENGTH)
     _refuse(done, shared, f"The runs of {plan.grid!r}", "Plan and run the grid anew, or report the plans one by one.")
-    own = [name for name in done if str(name).startswith(SETTING) and name != f"{SETTING}seed"]
-    keep = plan.context.get("stale") == "keep"
-    for row, runs in done.groupby("row", sort=False):
-        _refuse(runs, own, f"The runs of the row {row!r}", "Plan and run the grid anew.")
-        if not keep and "trainer" in runs:
-            way_out = "`dfkd ablate ... --stale rerun` trains stale runs again, `--stale keep` takes all as they are."
-            _refuse(runs[~runs["cell"].isin(list(stale))], ["trainer"], f"The runs of the row {row!r}", way_out)
+    own = [str(name) for name in done if str(name).startswith(SETTING) and name != f"{SETTING}seed"]
+    _refuse_by_row(done, own, "Plan and run the grid anew.")
+    if plan.context.get("stale") != "keep" and "trainer" in done:
+        way_out = "`dfkd ablate ... --stale rerun` trains stale runs again, `--stale keep` takes all as they are."
+        _refuse_by_row(done[~done["cell"].isin(list(stale))], ["trainer"], way_out)
+
+
+def _refuse_by_row(runs: pd.DataFrame, names: Collection[str], way_out: str) -> None:
+    """Raise ReportError if a column of ``names`` has two values within a row."""
+    for name in names:
+        if runs[name].nunique(dropna=False) > 1:  # most are the same everywhere, which is quickly seen
+            counts = runs.groupby("row", sort=False)[name].nunique(dropna=False)
+            for row in counts.index[counts > 1]:
+                _refuse(runs[runs["row"] == row], [name], f"The runs of the row {row!r}", way_out)
 
 
 def _refuse(runs: pd.DataFrame, names: Collection[str], whose: str, way_out: str) -> None:
     """Raise ReportError if a column of ``names`` has two values among ``runs``, with which and of which cells."""
     for name in names:
+        if runs[name].nunique(dropna=False) < 2:
+            continue
         values = runs.drop_duplicates("cell").groupby(name, dropna=False, sort=False)["cell"].agg(list)
         if len(values) > 1:
             listed = "; ".join(f"{value} in {', '.join(cells[:3])}" for value, cells in list(values.items())[:3])

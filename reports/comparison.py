@@ -34,7 +34,7 @@ def comparison(frame: pd.DataFrame, *, plan: Plan, selection: str = "last") -> p
     lines = []
     for row in plan.rows:
         own, points = mean_interval(accuracy[row].dropna().tolist()), paired[row]
-        line = {"low": own.low, "high": own.high, "pairs": len(points)}
+        line: dict[str, float | str] = {"low": own.low, "high": own.high, "pairs": len(points)}
         if row != plan.reference:
             interval, sd, mean = mean_interval(points.tolist()), float(points.std(ddof=1)), float(points.mean())
             needed = seeds_needed(mean, sd, tests=len(tested)) if len(points) > 1 else None

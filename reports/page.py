@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -38,7 +39,7 @@ SECTIONS = {
 
 
 def page(
-    where: Source | str,
+    where: Source | Path | str,
     plan: Plan,
     *,
     selection: str = "last",
@@ -54,7 +55,7 @@ def page(
     """
     source = open_source(where)
     frame = runs_frame(source, plan)
-    shared = {"plan": plan, "selection": selection}
+    shared: dict[str, Any] = {"plan": plan, "selection": selection}
     known = ". ".join([plan.title, *setting(plan)]) + ". "
     columns = tuple(COLUMNS) if networks else tuple(name for name in COLUMNS if name not in ("parameters", "flops"))
     sheet = ablation_sheet(frame, columns=columns, stale=stale, networks=networks, **shared)
@@ -68,7 +69,7 @@ def page(
         "table": _table(sheet, "The table", known),
         "words": in_words(frame, **shared) or ["There is one row, and nothing to compare it with."],
         "paper": _table(paper, "The paper's figures beside ours", known) if paper else None,
-        "figures": _figures(source, frame, plan, selection, networks, pictures or {}),
+        "figures": _figures(grid_figures(source, frame, plan, selection, networks, pictures or {})),
         "state": _state(frame, plan),
         "cost": _cost(frame, plan),
         "runs": _table(_runs_sheet(frame, stale), "Every finished run", ""),
@@ -147,42 +148,48 @@ def _paper(frame: pd.DataFrame, plan: Plan, selection: str, stale: Collection[st
     return ablation_sheet(frame, plan=plan, selection=selection, stale=stale, columns=("accuracy",), published=theirs)
 
 
-def _figures(
+def grid_figures(
     source: Source,
     frame: pd.DataFrame,
     plan: Plan,
     selection: str,
     networks: Networks | None,
     pictures: Mapping[str, Pictures],
-) -> list[dict[str, Any]]:
-    """Return what can be drawn of this grid, in order."""
+) -> list[tuple[str, str, Figure]]:
+    """Return what can be drawn of this grid, in order: each figure's name, caption and drawing."""
     shared: dict[str, Any] = {"plan": plan, "selection": selection}
-    drawn: list[tuple[str, Callable[[], Figure]]] = [
-        (
+    drawn: dict[str, tuple[str, Callable[[], Figure]]] = {
+        "rows": (
             "Every seed of every row; the bar is the mean, the line its 95 % interval from three seeds on.",
             lambda: row_plot(frame, **shared),
         ),
-        (
+        "curves": (
             "Test accuracy over the epochs: mean over seeds, band from the lowest to the highest.",
             lambda: training_curves(source.logs(plan.ids), plan=plan),
         ),
-        (
+        "response": (
             "Response to the field that the rows vary, as in the paper's Figure 7.",
             lambda: response_curve(frame, **shared),
         ),
-        ("How two fields act together.", lambda: interaction_map(frame, **shared)),
-        ("Accuracy against cost.", lambda: cost_front(frame, networks=networks, **shared)),
-    ]
-    if pictures:
-        drawn.append(("Images, as in the paper's Figure 4.", lambda: image_rows(pictures)))
+        "interaction": ("How two fields act together.", lambda: interaction_map(frame, **shared)),
+        "cost": ("Accuracy against cost.", lambda: cost_front(frame, networks=networks, **shared)),
+        "samples": ("Images, as in the paper's Figure 4.", lambda: image_rows(pictures)),
+    }
     found = []
-    for caption, draw in drawn:
+    for name, (caption, draw) in drawn.items():
         try:
-            figure = draw()
+            found.append((name, caption, draw()))
         except ReportError:  # this grid has no such figure
             continue
-        found.append({"caption": caption, "image": Markup(inline_svg(figure, f"f{len(found)}-", caption))})
     return found
+
+
+def _figures(drawn: list[tuple[str, str, Figure]]) -> list[dict[str, Any]]:
+    """Return the figures for the page."""
+    return [
+        {"caption": caption, "image": Markup(inline_svg(figure, f"{name}-", caption))}
+        for name, caption, figure in drawn
+    ]
 
 
 def inline_svg(figure: Figure, prefix: str, label: str) -> str:

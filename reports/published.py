@@ -12,7 +12,7 @@ import pandas as pd
 
 from harness.records import Plan
 from reports.errors import ReportError
-from reports.sheet import MISSING, Column, Entry, Sheet
+from reports.sheet import DAGGER, MISSING, Column, Entry, Sheet
 
 PATH = Path(__file__).with_name("published.toml")
 AIRCRAFT_ALONE = "table2"
@@ -48,6 +48,11 @@ class Published:
         figures = {**self.teacher, **self.rows, **self.only}.get(row)
         return None if figures is None else figures[self.datasets.index(dataset)]
 
+    def datasets_of(self, ours: Sequence[str | None]) -> tuple[str, ...]:
+        """Return the paper's data sets that belong beside several of ours, in the paper's order."""
+        wanted = {name for dataset in ours for name in self.shown(dataset)}
+        return tuple(name for name in self.datasets if name in wanted)
+
     def beside(self, sheet: Sheet, *, plan: Plan, accuracy: "pd.Series[float]") -> Sheet:
         """Return ``sheet`` with the paper's figures as columns, its other methods as lines, and what agrees as notes.
 
@@ -55,24 +60,40 @@ class Published:
         """
         datasets = self.shown(plan.context.get("dataset"))
         blank = (Entry(MISSING),) * (len(sheet.columns) - 1)
-        extra = [*self.teacher, *self.only]
-        named = [*plan.rows, *extra]
+        ours = tuple((Entry(name), *blank) for name in self.teacher)
+        rules = (*sheet.rules, len(sheet.lines)) if ours else sheet.rules
+        wider = replace(sheet, lines=(*sheet.lines, *ours), rules=rules)
+        return self.joined(wider, datasets, self.agreement(accuracy, datasets), ruled=not ours)
+
+    def joined(
+        self,
+        sheet: Sheet,
+        datasets: Sequence[str],
+        notes: Sequence[str],
+        *,
+        aliases: Mapping[str, str] | None = None,
+        ruled: bool = True,
+    ) -> Sheet:
+        """Return ``sheet`` with the paper's figures on ``datasets``; ``aliases`` are the paper's names of our rows."""
+        names = [line[0].text.removesuffix(f" {DAGGER}") for line in sheet.lines]
+        extra = [name for name in self.only if name not in names]
+        blank = (Entry(MISSING),) * (len(sheet.columns) - 1)
         ours = [*sheet.lines, *((Entry(name), *blank) for name in extra)]
-        figures = {name: [self.figure(name, dataset) for dataset in datasets] for name in named}
+        known = {name: (aliases or {}).get(name, name) for name in [*names, *extra]}
+        figures = {name: [self.figure(theirs, dataset) for dataset in datasets] for name, theirs in known.items()}
         lines = tuple(
-            (*line, *(Entry(MISSING if value is None else f"{value:.2f}") for value in figures[name]))
-            for name, line in zip(named, ours, strict=True)
+            (*line, *(Entry(MISSING if value is None else f"{value:.2f}") for value in found))
+            for line, found in zip(ours, figures.values(), strict=True)
         )
         columns = (*sheet.columns, *(Column(f"Paper: {dataset} (%)", number=True) for dataset in datasets))
-        numbers = sheet.numbers.reindex(named).rename_axis("row")
+        numbers = sheet.numbers.reindex(list(figures)).rename_axis("row")
         for i, dataset in enumerate(datasets):
-            numbers[f"paper_{dataset}"] = pd.Series({name: figures[name][i] for name in named}, dtype=float)
-        about = f"Paper: {self.paper}, single runs at 224 px, no spread given"
-        rules = (*sheet.rules, len(sheet.lines)) if extra else sheet.rules
-        alone = "; rows below the rule are the paper's alone" if extra else ""
-        caption = f"{sheet.caption} {about}{alone}."
-        notes = (*sheet.notes, *self.agreement(accuracy, datasets))
-        return replace(sheet, caption=caption, columns=columns, lines=lines, numbers=numbers, rules=rules, notes=notes)
+            numbers[f"paper_{dataset}"] = pd.Series({name: found[i] for name, found in figures.items()}, dtype=float)
+        alone = "; rows below the last rule are the paper's alone" if extra else ""
+        caption = f"{sheet.caption} Paper: {self.paper}, single runs at 224 px, no spread given{alone}."
+        rules = (*sheet.rules, len(sheet.lines)) if extra and ruled else sheet.rules
+        told = (*sheet.notes, *notes)
+        return replace(sheet, caption=caption, columns=columns, lines=lines, numbers=numbers, rules=rules, notes=told)
 
     def agreement(self, accuracy: "pd.Series[float]", datasets: Sequence[str] | None = None) -> list[str]:
         """Return in sentences how the order of our means agrees with the paper's, and which of its claims hold here."""

@@ -110,10 +110,8 @@ def _interval(low: float, high: float, spec: str = ".2f") -> str:
     return f"{rounded(low, spec)} to {rounded(high, spec)}" if rounded(low) else MISSING
 
 
-def _entries(
-    table: pd.DataFrame, compared: pd.DataFrame, cost: pd.DataFrame, plan: Plan
-) -> dict[str, Callable[[str], Entry]]:
-    """Return, by the names of ``COLUMNS``, what makes a row's entry."""
+def _entries(table: Any, compared: Any, cost: Any, plan: Plan) -> dict[str, Callable[[str], Entry]]:
+    """Return, by the names of ``COLUMNS``, what makes a row's entry out of three frames with a line per row."""
     done = table["done"].str.split("/", expand=True)
     ranked = marks(table["accuracy"].where(done[0] == done[1]).to_dict())
     cheapest = {name: _cheapest(cost[name]) for name in ("hours", "parameters", "flops")}
@@ -177,7 +175,8 @@ def ablation_sheet(
         raise ValueError(f"The columns must be among {list(COLUMNS)}, but {unknown[0]!r} is not.")
     check_columns(frame, plan=plan, stale=stale)
     table = ablation_table(frame, plan=plan, selection=selection)
-    compared = comparison(frame, plan=plan, selection=selection)
+    needs_statistics = {"interval", "difference_interval", "test"} & {*columns}
+    compared = comparison(frame, plan=plan, selection=selection) if needs_statistics else pd.DataFrame()
     cost = cost_table(frame, plan=plan, networks=networks or {})
     counted = stale_runs(frame, stale).groupby(frame["row"]).sum().reindex(list(plan.rows), fill_value=0)
     entries = _entries(table, compared, cost, plan)
@@ -189,7 +188,7 @@ def ablation_sheet(
     numbers = _numbers(table, compared, cost, columns).join(
         accuracy_by_seed(frame, plan=plan, selection=selection).T.add_prefix("seed_")
     )
-    numbers.insert(numbers.columns.get_loc("planned") + 1, "stale", counted)  # type: ignore[arg-type]
+    numbers.insert(list(numbers).index("planned") + 1, "stale", counted)
     text = caption(plan, frame, selection, best="{best}", second="{second}", stale=stale, more=more)
     sheet = Sheet(plan.grid, text, heads, lines, numbers)
     return published.beside(sheet, plan=plan, accuracy=table["accuracy"]) if published else sheet

@@ -7,7 +7,7 @@ import pandas as pd
 
 from harness.records import Plan
 from reports.frame import ENVIRONMENT, runs_frame
-from reports.render import DAGGER
+from reports.sheet import DAGGER
 from reports.sources import Source
 
 

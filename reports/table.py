@@ -3,6 +3,7 @@
 import pandas as pd
 
 from harness.records import Plan
+from reports.errors import ReportError
 
 SELECTIONS: dict[str, str] = {
     "last": "accuracy after the last epoch",
@@ -16,18 +17,25 @@ def accuracy_by_seed(frame: pd.DataFrame, *, plan: Plan, selection: str) -> pd.D
     """Return the selected accuracies in percent: a line per planned seed, a column per planned row, NaN unless done.
 
     Raises:
-        ValueError: an unknown selection, a run that the plan does not have, or a row with the same seed twice.
+        ReportError: a run that the plan does not have, or a row with the same seed twice.
+        ValueError: an unknown selection.
     """
     if selection not in SELECTIONS:
         raise ValueError(f"The selection must be one of {list(SELECTIONS)}, but it is {selection!r}.")
     strangers = set(zip(frame["row"], frame["seed"], strict=True)) - {(cell.row, cell.seed) for cell in plan.cells}
     if strangers:
-        raise ValueError(
+        raise ReportError(
             f"The frame must hold runs of the plan {plan.grid!r} alone, but it also holds (row, seed) in "
             f"{sorted(strangers)}. Build it with runs_frame from the same plan."
         )
+    twice = frame[frame.duplicated(["row", "seed"])]
+    if len(twice):
+        row, seed = twice.iloc[0][["row", "seed"]]
+        raise ReportError(
+            f"A row must have one run a seed, but there is a duplicate of {row!r} with seed {seed} in {plan.grid!r}. "
+            "An average of both would hide it: leave one out."
+        )
     percent = 100 * frame[selection].where(frame["status"] == "done")
-    # `pivot_table` would average a run that is there twice; `pivot` refuses it.
     wide = frame.assign(percent=percent).pivot(index="seed", columns="row", values="percent")
     return wide.reindex(index=list(plan.seeds), columns=list(plan.rows))
 
@@ -41,7 +49,8 @@ def ablation_table(frame: pd.DataFrame, *, plan: Plan, selection: str = "last") 
     computed is NaN.
 
     Raises:
-        ValueError: an unknown selection, a run that the plan does not have, or a row with the same seed twice.
+        ReportError: a run that the plan does not have, or a row with the same seed twice.
+        ValueError: an unknown selection.
     """
     accuracy = accuracy_by_seed(frame, plan=plan, selection=selection)
     return pd.DataFrame(

@@ -13,6 +13,7 @@ from harness.cli import (
     grids,
     mlflow,
     models,
+    paper,
     rebuild,
     report,
     search,
@@ -39,6 +40,7 @@ app.command(name="status")(status.status)
 app.command(name="report")(report.report)
 app.command(name="explain")(explain.explain)
 app.command(name="figure")(figure.figure)
+app.command(name="paper")(paper.paper)
 app.command(name="gc")(gc.gc)
 app.command(name="rebuild")(rebuild.rebuild)
 app.command(name="ui")(rebuild.ui)

@@ -82,14 +82,14 @@ def all_pictures(
 
     from reports.figures import tiles
 
-    size = plan.context.get("image_size")
+    size = int(plan.context.get("image_size") or 0)
     pictures: dict[str, Any] = {} if request is None else _real_pictures(request, store, data_root)
     for row in plan.rows if size else ():
         cells = [cell for cell in plan.cells if cell.row == row]
         path = next((path for cell in cells if (path := store.cell(cell.id) / "samples.png").exists()), None)
         if path is not None:
             with Image.open(path) as picture:
-                pictures[row] = tiles(np.asarray(picture.convert("RGB")), size=int(size))
+                pictures[row] = tiles(np.asarray(picture.convert("RGB")), size=size)
     return pictures
 
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import ScalarFormatter
 from harness.records import Plan
 from reports.cost import Networks, cost_table
 from reports.errors import ReportError
-from reports.figures.style import COLOURS, looks, new_figure, plain, styled
+from reports.figures.style import COLOURS, looks, new_figure, plain, styled, whole_numbers
 from reports.frame import SETTING
 from reports.statistics import mean_interval
 from reports.table import SELECTIONS, accuracy_by_seed
@@ -53,9 +53,10 @@ def training_curves(
             )
         axes.set_xlabel("epoch")
         axes.set_ylabel(f"{metric.replace('_', ' ')}{' (%)' if percent == 100 else ''}")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        whole_numbers(axes)
         beside = len(plan.rows) > 4
-        axes.legend(fontsize=8, **({"loc": "center left", "bbox_to_anchor": (1.01, 0.5)} if beside else {}))
+        place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)} if beside else {}
+        axes.legend(fontsize=8, **place)
     return figure
 
 
@@ -77,7 +78,7 @@ def row_plot(frame: pd.DataFrame, *, plan: Plan, selection: str = "last") -> Fig
                 axes.text(0.02, y, "not run", va="center", color="#555555", transform=axes.get_yaxis_transform())
         for seed, look in zip(plan.seeds, markers, strict=True):
             shift = np.arange(len(plan.rows)) + 0.0
-            style = {**look, "linestyle": "none", "markersize": 5, "alpha": 0.85}
+            style: dict[str, Any] = {**look, "linestyle": "none", "markersize": 5, "alpha": 0.85}
             axes.plot(accuracy.loc[seed], shift, **style, label=f"seed {seed}")
         axes.set_yticks(range(len(plan.rows)), [plain(row) for row in plan.rows])
         axes.set_ylim(len(plan.rows) - 0.5, -0.5)
@@ -103,7 +104,8 @@ def response_curve(frame: pd.DataFrame, *, plan: Plan, selection: str = "last", 
     """
     key = field or _one_field(frame, plan)
     done = frame[frame["status"] == "done"].assign(x=lambda each: each[f"{SETTING}{key}"].astype(float))
-    points = {x: 100 * runs[selection].dropna() for x, runs in done.groupby("x")}
+    groups: Any = done.groupby("x")
+    points: dict[float, Any] = {x: 100 * runs[selection].dropna() for x, runs in groups}
     with styled():
         figure = new_figure()
         axes = figure.subplots()
@@ -239,7 +241,7 @@ def cost_front(
         axes = figure.subplots()
         axes.step(front["cost"], front["accuracy"], where="post", color=COLOURS[0], label="not beaten by a cheaper row")
         for (row, point), look in zip(points.iterrows(), looks(len(points)), strict=True):
-            style = {**look, "linestyle": "none"}
+            style: dict[str, Any] = {**look, "linestyle": "none"}
             axes.plot(point["cost"], point["accuracy"], **style, label=plain(str(row)))
         axes.set_xlabel(titles[cost])
         axes.locator_params(axis="x", nbins=5)

@@ -1,13 +1,14 @@
 """Figures of a search, from a line per trial: ``number``, ``value`` (more is better), ``state``, and its parameters."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from reports.errors import ReportError
-from reports.figures.style import COLOURS, new_figure, plain, styled
+from reports.figures.style import COLOURS, new_figure, plain, styled, whole_numbers
 from reports.statistics import Interval
 
 
@@ -33,7 +34,7 @@ def search_history(trials: pd.DataFrame, *, objective: str) -> Figure:
             axes.plot(failed["number"], floor, "x", color=COLOURS[1], label="failed, no value")
         axes.set_xlabel("trial")
         axes.set_ylabel(objective)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        whole_numbers(axes)
         axes.legend(fontsize=8)
     return figure
 
@@ -49,7 +50,8 @@ def parallel_coordinates(trials: pd.DataFrame, *, parameters: Sequence[str], obj
     with styled():
         figure = new_figure(3.4)
         axes = figure.subplots()
-        scaled, ticks = {}, {}
+        scaled: dict[str, Any] = {}
+        ticks: dict[str, list[tuple[float, str]]] = {}
         for name in columns:
             scaled[name], ticks[name] = _scaled(complete[name])
         for index, share in ranked.items():
@@ -67,7 +69,7 @@ def parallel_coordinates(trials: pd.DataFrame, *, parameters: Sequence[str], obj
     return figure
 
 
-def _scaled(values: "pd.Series") -> tuple["pd.Series", list[tuple[float, str]]]:
+def _scaled(values: "pd.Series[Any]") -> tuple["pd.Series[Any]", list[tuple[float, str]]]:
     """Return ``values`` between 0 and 1, and what to write at which height."""
     if pd.api.types.is_numeric_dtype(values.dropna().infer_objects()):
         numbers = values.astype(float)

@@ -5,9 +5,12 @@ from contextlib import contextmanager
 from io import BytesIO
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Okabe and Ito (2008), "Color Universal Design", without the yellow, which is too light for lines."""
@@ -16,7 +19,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 WIDTH = 6.5
 """Inches: of a page's text."""
 
-STYLE = {
+STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.spines.top": False,
@@ -44,11 +47,16 @@ def new_figure(height: float = 3.2, width: float = WIDTH) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def looks(count: int) -> list[dict[str, str]]:
+def looks(count: int) -> list[dict[str, Any]]:
     """Return colour, dash and marker for each of ``count`` series; no two are alike up to 28."""
     dashes = [dash for dash in DASHES for _ in COLOURS]
     kinds = zip(cycle(COLOURS), cycle(dashes), cycle(MARKERS), strict=False)
     return [{"color": c, "linestyle": d, "marker": m} for c, d, m in islice(kinds, count)]
+
+
+def whole_numbers(axes: Axes) -> None:
+    """Write whole numbers alone along the x axis."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def plain(text: str) -> str:

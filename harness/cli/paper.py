@@ -1,0 +1,197 @@
+"""``dfkd paper``: all tables and figures of one store or several, at once, into a folder."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from harness.cli.options import DEFAULT_STORE, errors, guarded
+from harness.cli.report import Selection, SelectionOption
+from harness.cli.reporting import (
+    RefusedReportError,
+    all_pictures,
+    marked_stale,
+    network_costs,
+    refusals,
+    students_of,
+    write_file,
+)
+from harness.records import Plan, read_plans
+from harness.store import Store, StoreError
+
+if TYPE_CHECKING:
+    from reports.architecture import Layer
+
+FORMATS = {"markdown": "md", "csv": "csv", "latex": "tex"}
+PAPER_TABLES = ("table1", "table2", "table3", "table4", "table5")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A plan in a store, and the name of its files."""
+
+    store: Store
+    plan: Plan
+    name: str
+
+
+@guarded
+def paper(
+    stores: Annotated[
+        list[Path] | None, typer.Option("--store", help="Folder of a run store; repeatable, for several data sets.")
+    ] = None,
+    plans: Annotated[
+        list[str] | None,
+        typer.Option("--plan", metavar="KEY", help="Only these plans, by the beginning of their keys; repeatable."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write into.")] = Path("paper"),
+    selection: SelectionOption = Selection.last,
+    image_size: Annotated[int, typer.Option("--image-size", help="Of Table 6's generator, in pixels.")] = 224,
+) -> int:
+    """Write every table and figure of every grid in the stores: tables, pages, figures, the paper's Tables 1 to 6."""
+    found = _find([Store(each.expanduser().resolve()) for each in stores or [DEFAULT_STORE]], plans or [])
+    console = Console(highlight=False, soft_wrap=True)
+    refused = 0
+    for each in found:
+        try:
+            with refusals():
+                _write_grid(each, out, selection)
+            console.print(f"{each.name}: {each.plan.title}", markup=False)
+        except RefusedReportError as error:
+            refused += 1
+            errors.print(f"left out {each.name}: {error}", markup=False)
+    for grid in PAPER_TABLES:
+        parts = [each for each in found if each.plan.grid == grid]
+        if parts:
+            try:
+                with refusals():
+                    _write_paper_table(parts, out, selection)
+            except RefusedReportError as error:
+                refused += 1
+                errors.print(f"left out the paper's {grid}: {error}", markup=False)
+    _write_table6(out, image_size)
+    console.print(f"{len(found)} grids, in {out}", markup=False)
+    return 1 if refused else 0
+
+
+def _find(stores: list[Store], keys: list[str]) -> list[Found]:
+    """Return the plans of grids; single runs and searches are not tables.
+
+    Raises:
+        StoreError: a store is not there, or there is no plan, or none with a key.
+    """
+    missing = next((store for store in stores if not store.root.is_dir()), None)
+    if missing is not None:
+        raise StoreError(f"The store must exist to be reported, but there is none at {missing.root}.")
+    pairs = [(store, plan) for store in stores for plan in read_plans(store.root)]
+    grids = [(s, plan) for s, plan in pairs if plan.grid != "distill" and not plan.grid.startswith("search-")]
+    unknown = next((key for key in keys if not any(plan.key.startswith(key) for _, plan in grids)), None)
+    listed = ", ".join(f"{plan.key} ({plan.grid})" for _, plan in grids) or "none"
+    if unknown is not None or not grids:
+        what = f"`--plan` must begin a plan's key, but {unknown!r} begins none" if unknown else "There must be a grid"
+        where = ", ".join(str(store.root) for store in stores)
+        raise StoreError(f"{what}; those in {where}: {listed}. `dfkd ablate` stores a grid's plan when it starts.")
+    chosen = [(s, plan) for s, plan in grids if not keys or any(plan.key.startswith(key) for key in keys)]
+    names = [plan.grid for _, plan in chosen]
+    return [
+        Found(store, plan, plan.grid if names.count(plan.grid) == 1 else f"{plan.grid}-{plan.key[:8]}")
+        for store, plan in chosen
+    ]
+
+
+def _write_grid(found: Found, out: Path, selection: str) -> None:
+    """Write a grid's tables, its runs, its page and its figures."""
+    from reports import ablation_sheet, page, render_runs, runs_frame, runs_table, write
+    from reports.figures import to_bytes
+    from reports.page import grid_figures
+    from reports.sources import open_source
+
+    store, plan = found.store, found.plan
+    stale, frame = marked_stale(plan, store), runs_frame(store.root, plan)
+    sheet = ablation_sheet(frame, plan=plan, selection=selection, stale=stale)
+    for format, suffix in FORMATS.items():
+        write_file(out / f"{found.name}.{suffix}", write(sheet, format))
+    runs = render_runs(runs_table(store.root, plan), planned=len(plan.cells), stale=stale)
+    write_file(out / f"{found.name}-runs.md", runs)
+    networks, pictures = network_costs(students_of(frame, plan), plan), all_pictures(plan, store)
+    arguments = ["--store", str(store.root)]
+    text = page(
+        store.root, plan, selection=selection, stale=stale, networks=networks, pictures=pictures, arguments=arguments
+    )
+    write_file(out / f"{found.name}.html", text)
+    drawn = grid_figures(open_source(store.root), frame, plan, selection, networks, pictures)
+    for name, _, figure in drawn:
+        for suffix in ("png", "svg"):
+            write_file(out / "figures" / f"{found.name}-{name}.{suffix}", to_bytes(figure, suffix))
+
+
+def _write_paper_table(parts: list[Found], out: Path, selection: str) -> None:
+    """Write a table of the paper in its own layout, with its figures beside ours."""
+    from reports import published, runs_frame, write
+    from reports.datasets import Part, crossed_sheet, paper_sheet
+
+    grid = parts[0].plan.grid
+    own = [
+        Part(each.plan, runs_frame(each.store.root, each.plan), marked_stale(each.plan, each.store)) for each in parts
+    ]
+    sheets = {f"paper-{grid}": paper_sheet(own, selection=selection, published=published(grid))}
+    if grid == "table2":
+        names = (f"paper-{each.name}-crossed" for each in parts)
+        sheets |= {name: crossed_sheet(part, selection=selection) for name, part in zip(names, own, strict=True)}
+    for name, sheet in sheets.items():
+        for format, suffix in FORMATS.items():
+            write_file(out / f"{name}.{suffix}", write(sheet, format))
+
+
+def _write_table6(out: Path, image_size: int) -> None:
+    from reports import write
+    from reports.architecture import architecture_sheet
+
+    sheet = architecture_sheet(list(generator_layers(image_size)), image_size=image_size)
+    for format, suffix in FORMATS.items():
+        write_file(out / f"paper-table6.{suffix}", write(sheet, format))
+
+
+def generator_layers(image_size: int) -> "Iterator[Layer]":
+    """Yield the layers of the generator at the paper's settings, each block's attention after its deconvolution."""
+    from torch import nn
+
+    from dfkd.config import DataConfig, GeneratorConfig
+    from dfkd.models.generator import AttentionGenerator
+    from reports.architecture import Layer
+
+    DataConfig(image_size=image_size)  # refuses what is not a multiple of 16
+    config = GeneratorConfig()
+    network = AttentionGenerator(config, image_size=image_size, seed=0)
+
+    def layers(part: str, module: nn.Module) -> Iterator[Layer]:
+        for each in module.modules():
+            if next(each.children(), None) is None or hasattr(each, "parametrizations"):
+                kind = type(each).__name__.removeprefix("Parametrized")
+                if kind in ("Identity", "_SpectralNorm", "ParametrizationList"):
+                    continue
+                kernel = getattr(each, "kernel_size", "")
+                sides = (kernel, kernel) if isinstance(kernel, int) else kernel
+                norm = " + spectral norm" if hasattr(each, "parametrizations") else ""
+                count = sum(parameter.numel() for parameter in each.parameters())
+                yield Layer(part, kind + norm, " x ".join(map(str, sides)), _channels(each), count)
+
+    yield from layers("seed", network.project)
+    yield from layers("seed", network.normalise)
+    for i, (upsample, attend) in enumerate(zip(network.upsample, network.attend, strict=True), 1):
+        yield from layers(f"block {i}", upsample)
+        yield Layer(f"block {i}", "LeakyReLU", "", "", 0)
+        yield from layers(f"attention {i}", attend)
+        yield Layer(f"attention {i}", f"Softmax over {config.attention.softmax_axis}", "", "", 0)
+    yield from layers("image", network.to_image)
+    yield Layer("image", "Tanh", "", "", 0)
+
+
+def _channels(layer: object) -> str:
+    for before, after in (("in_channels", "out_channels"), ("in_features", "out_features")):
+        if hasattr(layer, before):
+            return f"{getattr(layer, before)} to {getattr(layer, after)}"
+    return str(getattr(layer, "num_features", ""))

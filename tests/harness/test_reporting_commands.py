@@ -1,0 +1,138 @@
+"""dfkd report, explain, figure and paper on a store that a formula wrote: what they print, write and refuse."""
+
+import pandas as pd
+import pytest
+
+from harness.plan import expand
+from harness.records import Plan, PlannedCell, write_json, write_plan
+from outcome import refused
+from search_spaces import load_grid
+
+WHERE = ("--budget", "smoke", "--seeds", "0,1")
+
+
+@pytest.fixture
+def filled(tmp_path):
+    """A store with table3 on digits: all runs but one are done."""
+    root = tmp_path / "runs"
+    request = expand(load_grid("table3"), dataset="digits", budget="smoke", seeds=(0, 1), settings={})
+    cells = tuple(PlannedCell(f"{i}{seed}", row, seed) for i, row in enumerate(request.rows) for seed in (0, 1))
+    context = {"dataset": "Digits", "classes": 10, "image_size": 16, "student": "resnet8", "teacher_accuracy": 0.9}
+    plan = Plan(request.key(None), "table3", "T", tuple(request.rows), "Baseline", (0, 1), cells, context)
+    write_plan(root, plan)
+    for number, cell in enumerate(cells[:-1]):
+        folder = root / "cells" / cell.id
+        config = {"schedule.epochs": 1, "seed": cell.seed, "student.architecture": "resnet8"}
+        write_json(folder / "config.json", {"config": config, "teacher_hash": "t", "numerics": 3})
+        result = {"last": 0.1 * number, "best_on_test": 0.9, "seconds": 36.0, "cpu_seconds": 72.0, "trainer": ["f"]}
+        environment = {"device": "cpu", "processor": "P", "threads": 1, "python": "3", "torch": "2", "torchvision": "0"}
+        write_json(folder / "result.json", result | {"environment": environment, "finished": 0.0})
+        (folder / "log.jsonl").write_text('{"epoch": 1, "time": 1.0, "test_accuracy": 0.5}\n')
+    return root
+
+
+def test_report_with_columns_and_the_papers_figures(run, filled):
+    status, out, _ = run(
+        "report", "table3", *WHERE, "--store", str(filled), "--columns", "accuracy,hours,flops", "--beside", "paper"
+    )
+    assert status == 0
+    assert "Paper: Aircraft (%)" in out  # the paper has no digits
+    assert "+ MHAD + SFCL: holds." in " ".join(out.split())
+    assert "0.02" in out  # hours: 72 seconds
+
+
+def test_report_as_a_page_and_as_a_workbook(run, filled, tmp_path):
+    for format, name in (("html", "deep/page.html"), ("excel", "table.xlsx")):
+        status, _, err = run(
+            "report", "table3", *WHERE, "--store", str(filled), "--format", format, "--out", str(tmp_path / name)
+        )
+        assert (status, err) == (0, "")
+    text = (tmp_path / "deep" / "page.html").read_text()
+    assert "Real test images" in text or text.count("<svg") == 3  # no samples here: rows, curves, cost
+    assert "7 of 8" in text
+    assert pd.read_excel(tmp_path / "table.xlsx", index_col=0).loc["+ SFCL", "accuracy"] == pytest.approx(25.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["report", "table3", "--columns", "acuracy"], ["--columns", "acuracy", "Did you mean `accuracy`"]),
+        (["report", "table3", "--format", "excel"], ["--format excel", "--out FILE.xlsx"]),
+        (["report", "losses_leave_one_out", "--beside", "paper"], ["losses_leave_one_out", "table1", "--beside"]),
+        (["explain", "table3", "+MHAD"], ["'+MHAD'", "Did you mean '+ MHAD'"]),
+        (["explain", "table3", "+ MHAD", "runs"], ["'runs'", "accuracy, difference"]),
+        (["figure", "interaction", "table3", "--out", "x"], ["table3", "product", "pairwise"]),
+        (["figure", "response", "table3", "--out", "x", "--field", "no.such"], ["--field", "no.such"]),
+        (["figure", "curves", "table3", "--out", "x", "--metric", "loss"], ["table3", "'loss'"]),
+        (["figure", "history", "loss_weights", "--out", "x"], ["loss_weights", "studies", "none"]),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_with_the_way_out(run, filled, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    more = () if "history" in arguments else WHERE
+    refused(run(*arguments, *more, "--store", str(filled)), *words)
+    assert not list(tmp_path.glob("x*"))
+
+
+def test_mixed_runs_are_refused(run, filled):
+    config = {"config": {"schedule.epochs": 1, "seed": 0}, "teacher_hash": "another", "numerics": 3}
+    write_json(filled / "cells" / "00" / "config.json", config)
+    refused(run("report", "table3", *WHERE, "--store", str(filled)), "teacher_hash", "another in 00", "t in 01")
+
+
+def test_explain_lists_the_runs(run, filled):
+    status, out, _ = run("explain", "table3", "+ SFCL", "difference", *WHERE, "--store", str(filled))
+    assert status == 0
+    assert "Mean over 2 of 2 seeds of 20.00, 20.00: 20.00" in out
+    assert out.count("result.json") == 4
+
+
+def test_figure_writes_png_and_svg(run, filled, tmp_path):
+    status, out, _ = run(
+        "figure", "rows", "table3", *WHERE, "--store", str(filled), "--out", str(tmp_path / "f" / "rows.svg")
+    )
+    assert status == 0
+    assert {path.name for path in (tmp_path / "f").iterdir()} == {"rows.png", "rows.svg"}
+    assert "rows.png" in out
+
+
+def test_paper_builds_everything_like_report(run, filled, tmp_path):
+    folder = tmp_path / "paper"
+    status, out, err = run("paper", "--store", str(filled), "--out", str(folder), "--image-size", "32")
+    assert (status, err) == (0, ""), out
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    expected = {"table3.md", "table3.csv", "table3.tex", "table3.html", "table3-runs.md", "paper-table3.tex"}
+    assert expected | {"paper-table6.md", "figures/table3-rows.svg", "figures/table3-curves.png"} <= names
+    for format, suffix in (("markdown", "md"), ("csv", "csv"), ("latex", "tex")):
+        _, out, _ = run("report", "table3", *WHERE, "--store", str(filled), "--format", format)
+        assert out == (folder / f"table3.{suffix}").read_text()
+
+
+def test_paper_leaves_out_a_grid_that_it_refuses_and_says_so(run, filled, tmp_path):
+    config = {"config": {"schedule.epochs": 1, "seed": 0}, "teacher_hash": "another", "numerics": 3}
+    write_json(filled / "cells" / "00" / "config.json", config)
+    status, _, err = run("paper", "--store", str(filled), "--out", str(tmp_path / "o"), "--image-size", "32")
+    assert status == 1
+    assert "left out table3" in err
+    assert (tmp_path / "o" / "paper-table6.md").exists()
+
+
+def test_paper_of_nothing_is_refused(run, filled, tmp_path):
+    (tmp_path / "empty").mkdir()
+    refused(run("paper", "--store", str(tmp_path / "empty")), "There must be a grid", "none", "dfkd ablate")
+    refused(run("paper", "--store", str(tmp_path / "no")), "there is none at")
+    refused(run("paper", "--store", str(filled), "--plan", "zz"), "'zz'", "table3")
+
+
+def test_table6_has_every_parameter_of_the_generator():
+    from dfkd.config import GeneratorConfig
+    from dfkd.models.generator import AttentionGenerator
+    from harness.cli.paper import generator_layers
+
+    layers = list(generator_layers(32))
+    network = AttentionGenerator(GeneratorConfig(), image_size=32, seed=0)
+    assert sum(layer.parameters for layer in layers) == sum(each.numel() for each in network.parameters())
+    # The paper's first block: 3 x 3, 512 to 256, deconvolution, spectral norm; weights 9 x 512 x 256 and 256 biases.
+    block = next(layer for layer in layers if layer.part == "block 1")
+    assert (block.kind, block.kernel, block.channels) == ("ConvTranspose2d + spectral norm", "3 x 3", "512 to 256")
+    assert block.parameters == 9 * 512 * 256 + 256
