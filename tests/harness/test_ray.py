@@ -111,7 +111,7 @@ def test_a_worker_that_dies_is_a_failed_cell_and_the_rest_go_on(run, store, monk
     assert "ended without a word" in stderr
     assert Store(store).read(victim).failure["attempts"] == 2
     monkeypatch.undo()
-    status, output, stderr = run("ablate", "table3", *options(store))
+    status, output, stderr = run("ablate", "table3", *options(store), "--retries", "1")
     assert (status, "quarantined after 2 attempts" in stderr) == (1, True)  # it is left alone
     status, output, _ = run("ablate", "table3", *options(store), "--release")
     assert (status, "8 of 8 cells done" in output) == (0, True)
