@@ -77,8 +77,6 @@ def _add(study: Study, store: Store, points: Points, *, cell_id: str, index: int
     if record.result is not None:
         found = read_values(store, cell_id, objectives, classes=points.classes)
         values = [value for value in found if value is not None]
-            value for value in read_values(store, cell_id, objectives, classes=points.classes) if value is not None
-        ]
         if len(values) == len(objectives) and all(map(math.isfinite, values)):
             study.add(point, values=values, notes=notes)
         else:
