@@ -67,6 +67,11 @@ def _check_dataset(dataset: str, settings: Mapping[str, Any]) -> None:
         )
 
 
+def budget_of(dataset: str, budget: str | None) -> str:
+    """Return the name of the budget: the one asked for, or the data set's own."""
+    return budget or search_spaces.load_dataset(dataset).budget or DEFAULT_BUDGET
+
+
 def base_config(dataset: str, *, budget: str | None, settings: Mapping[str, Any]) -> RunConfig:
     """Return the default configuration with a data set's settings, its teacher's recipe, a budget's, then ``settings``.
 
@@ -146,7 +151,7 @@ def expand(
             f"The seeds of a grid must be given with `--seeds`, but `--set seed={settings['seed']}` was given."
         )
     _check_dataset(dataset, settings)
-    budget = budget or search_spaces.load_dataset(dataset).budget or DEFAULT_BUDGET
+    budget = budget_of(dataset, budget)
     presets = _presets(dataset, budget=budget, settings=settings)
     for file in loaded.files:
         _refuse_shared_keys(file.base, file.path, "the rows of a grid")

@@ -53,6 +53,8 @@ class Estimate:
     """Of processor time, all threads."""
     source: str
     """``own log``, ``like cells`` or ``probe``."""
+    memory: float = 0.0
+    """Peak in bytes; 0 if it is not known."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,11 @@ class Price:
                 heapq.heapreplace(free, free[0] + estimate.seconds)
         return max(free)
 
+    @property
+    def peak_memory(self) -> float:
+        """Return the highest peak of a cell that has an estimate, in bytes; 0 if none is known."""
+        return max((estimate.memory for estimate in self.estimates.values() if estimate), default=0.0)
+
     def sources(self) -> dict[str, int]:
         """Return how many cells were estimated from their ``own log``, from ``like cells`` and from a ``probe``."""
         names = [estimate.source for estimate in self.estimates.values() if estimate]
@@ -112,7 +119,7 @@ def _estimate(rates: Rates | None, steps: Mapping[str, int], source: str) -> Est
     if rates is None or any(number and phase not in rates.seconds for phase, number in steps.items()):
         return None
     seconds = sum(number * rates.seconds[phase] for phase, number in steps.items() if number)
-    return Estimate(seconds, seconds * rates.cores, source)
+    return Estimate(seconds, seconds * rates.cores, source, rates.memory)
 
 
 def price_cells(

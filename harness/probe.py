@@ -1,10 +1,9 @@
 """A short probe: what a step of a configuration costs here, where no cell has shown it yet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -33,7 +32,8 @@ class Taken:
 
 
 @contextmanager
-def _threads(number: int) -> Any:
+def number_of_threads(number: int) -> Iterator[None]:
+    """Let PyTorch use so many threads inside the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -92,21 +92,23 @@ def take_steps(
     execution: Execution,
 ) -> Taken:
     """Take a few steps of each kind on networks at their initial weights, with one engine."""
-    with _threads(threads):
+    with number_of_threads(threads):
         place = torch.device(device)
         steps = steps_of(config, teacher=teacher, data_root=data_root, device=place, execution=execution)
         seconds: dict[str, float] = {}
         first_seconds = 0.0
         spent = {"seconds": 0.0, "cpu_seconds": 0.0}
+        memory = 0.0
         for phase in PHASES:
             if phase not in steps:
                 continue
             first_seconds += _cost(steps[phase], place)["seconds"]
             costs = [_cost(steps[phase], place) for _ in range(STEPS)]
             seconds[phase] = min(cost["seconds"] for cost in costs)
+            memory = max(memory, *(cost["peak_memory_bytes"] for cost in costs))
             for name in spent:
                 spent[name] += sum(cost[name] for cost in costs)
-    return Taken(first_seconds, Rates(seconds, spent["cpu_seconds"] / spent["seconds"]))
+    return Taken(first_seconds, Rates(seconds, spent["cpu_seconds"] / spent["seconds"], memory))
 
 
 def _cost(step: Callable[[], object], device: torch.device) -> dict[str, float]:

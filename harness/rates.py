@@ -30,6 +30,8 @@ class Rates:
     step that was never measured is not in it."""
     cores: float
     """Seconds of processor time, of all threads, in a second."""
+    memory: float = 0.0
+    """Peak in bytes: of the GPU, or else of the whole process; 0 if it is not known."""
 
 
 def rates_of(logs: Iterable[tuple[Mapping[str, Any], Iterable[Mapping[str, Any]]]]) -> Rates | None:
@@ -39,19 +41,21 @@ def rates_of(logs: Iterable[tuple[Mapping[str, Any], Iterable[Mapping[str, Any]]
     """
     seconds: dict[str, list[float]] = {phase: [] for phase in PHASES}
     cores: list[float] = []
+    memory = 0.0
     for config, records in logs:
         for record in records:
             spent = {phase: record.get(f"{phase}_step_seconds", 0.0) for phase in PHASES}
             if not sum(spent.values()):
                 continue
             cores.append(record["cpu_seconds"] / record["seconds"])
+            memory = max(memory, record.get("peak_memory_bytes", 0.0))
             beside = record["seconds"] / sum(spent.values())
             for phase, steps in steps_between(config, record["epoch"], record["epoch"]).items():
                 if steps:
                     seconds[phase].append(spent[phase] / steps * beside)
     if not cores:
         return None
-    return Rates({phase: median(values) for phase, values in seconds.items() if values}, median(cores))
+    return Rates({phase: median(values) for phase, values in seconds.items() if values}, median(cores), memory)
 
 
 def _ran_alike(environment: Mapping[str, Any], machine: Mapping[str, Any]) -> bool:

@@ -18,12 +18,14 @@ from harness.cli.options import (
     DeviceOption,
     Engine,
     EngineOption,
+    PrecisionOption,
     SetOption,
     StoreOption,
     TeacherOption,
     TrackingOption,
     guarded,
 )
+from harness.cli.precision import with_precision
 from harness.plan import expand, parse_settings
 from harness.room import Room
 from harness.store import open_store
@@ -36,6 +38,7 @@ ONE_RUN = GridFile("distill", Path("the command line"), "One run", "run", {}, (R
 def distill(
     dataset: DatasetOption = DEFAULT_DATASET,
     settings: SetOption = None,
+    precision: PrecisionOption = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The run's seed.")] = 0,
     store: StoreOption = DEFAULT_STORE,
     data_root: DataRootOption = None,
@@ -52,6 +55,9 @@ def distill(
     from harness.engines import check_execution
     from harness.inputs import Execution, pick_device
 
+    settings = with_precision(
+        settings, precision, dataset=dataset, budget=budget, device=device, threads=cpus, store=store
+    )
     request = expand(ONE_RUN, dataset=dataset, budget=budget, seeds=(seed,), settings=parse_settings(settings or []))
     chosen = pick_device(device)
     execution = Execution(engine.value, checkpoint_activations)

@@ -6,14 +6,13 @@ import sys
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import replace
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from dfkd.errors import ConfigError
+from harness.cli.execution import Executor, join_cluster, room_of
 from harness.cli.options import (
     DEFAULT_DATASET,
     DEFAULT_SEEDS,
@@ -33,6 +32,7 @@ from harness.cli.options import (
     JsonOption,
     Pack,
     PackOption,
+    PrecisionOption,
     ProbeOption,
     SeedsOption,
     SetOption,
@@ -46,9 +46,9 @@ from harness.cli.options import (
     guarded,
     request_of,
 )
+from harness.cli.precision import with_precision
 from harness.cli.status import counts_sentence
 from harness.records import CellRecord, Plan, PlannedCell
-from harness.room import Room
 from harness.staleness import code_counts, stale_cells
 from harness.store import Snapshot, Store, counts, known_store, open_store
 
@@ -63,40 +63,6 @@ def _stale_sentence(number: int, policy: Stale) -> str:
     return f"{number} finished cells are stale, trained by code that has changed since: {STALE_WORDS[policy]}"
 
 
-class Executor(StrEnum):
-    """Names of the executors."""
-
-    ray = "ray"
-    local = "local"
-
-
-def room_of(
-    device: str,
-    cpus_per_trial: float,
-    gpus_per_trial: float | None,
-    *,
-    workers: int | None = None,
-    address: str | None = None,
-) -> Room:
-    """Return the room that the options give each cell: a GPU, if there is one, unless they say otherwise."""
-    gpus = gpus_per_trial if gpus_per_trial is not None else float(device.startswith("cuda"))
-    return Room(cpus_per_trial, gpus, workers=workers, address=address)
-
-
-def join_cluster(address: str | None, executor: Executor, device: str) -> str:
-    """Join the cluster that ``--address`` names, if any, before any work; return the device that cells compute on."""
-    if address is None:
-        from harness.inputs import pick_device
-
-        return pick_device(device)
-    if executor != Executor.ray:
-        raise ConfigError(f"`--address` must go with `--executor ray`, but it is {executor.value}. Leave one out.")
-    from harness.executors.cluster import cluster_device, join
-
-    join(address)
-    return cluster_device(device)
-
-
 @guarded
 def plan(
     grid: GridArgument,
@@ -105,6 +71,7 @@ def plan(
     budget: BudgetOption = None,
     seeds: SeedsOption = DEFAULT_SEEDS,
     settings: SetOption = None,
+    precision: PrecisionOption = None,
     store: StoreOption = DEFAULT_STORE,
     teacher: TeacherOption = None,
     cpus_per_trial: CpusOption = 1,
@@ -121,6 +88,9 @@ def plan(
     from harness.driver import prepare
     from harness.inputs import Execution
 
+    settings = with_precision(
+        settings, precision, dataset=dataset, budget=budget, device=device, threads=cpus_per_trial, store=store
+    )
     request = request_of(grid, dataset, budget, seeds, settings)
     opened = Snapshot(known_store(store).root)
     prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=probe, cache=False)
@@ -194,6 +164,7 @@ def ablate(
     budget: BudgetOption = None,
     seeds: SeedsOption = DEFAULT_SEEDS,
     settings: SetOption = None,
+    precision: PrecisionOption = None,
     store: StoreOption = DEFAULT_STORE,
     teacher: TeacherOption = None,
     executor: Annotated[
@@ -228,6 +199,9 @@ def ablate(
     from harness.inputs import Execution
 
     check_budget(budget_hours)
+    settings = with_precision(
+        settings, precision, dataset=dataset, budget=budget, device=device, threads=cpus_per_trial, store=store
+    )
     request = request_of(grid, dataset, budget, seeds, settings)
     check_pack(pack, address=address, executor=executor)
     chosen = join_cluster(address, executor, device)

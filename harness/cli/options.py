@@ -41,6 +41,23 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 
 
+class Precision(StrEnum):
+    """What the networks compute in."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+PrecisionOption = Annotated[
+    Precision | None,
+    typer.Option(
+        "--precision",
+        help="As `--set compute.precision=...`; with auto the fastest here, memory order included, measured once.",
+    ),
+]
+
+
 class Engine(StrEnum):
     """What runs the forward passes of a step."""
 

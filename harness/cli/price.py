@@ -99,6 +99,7 @@ def price_json(plan: Plan, price: Price, store: Store) -> dict[str, Any]:
         f"{price.slots.unit.lower()}_hours": price.hours() if known else None,
         "wall_seconds": price.wall_seconds if known else None,
         "slots": price.slots.number,
+        "peak_memory_bytes": price.peak_memory or None,
         "estimated_from": {
             **sources,
             "finished_like_cells": price.finished,
@@ -133,6 +134,9 @@ def _estimated(price: Price) -> list[str]:
         f"Price: {at_least}{_hours(hours)} {price.slots.unit}-hours of training, {at_least}{wall} of wall time with "
         f"{_slots(price.slots)}; {_sources(price)}."
     ]
+    if price.peak_memory:
+        each = f"{price.peak_memory / 2**30:.1f} GiB of {'GPU ' if price.slots.gpus else ''}memory"
+        lines.append(f"Memory: at most {each} for a cell, as measured with the steps; {price.slots.number} at a time.")
     return lines + ([without[0].upper() + without[1:] + way_out] if open_cells else [])
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from dfkd.errors import ConfigError
 from harness.cli.conclusion import DEFAULT_BEST, conclude_search, confirm, hint_at_seeds
-from harness.cli.grids import Executor, join_cluster, room_of
+from harness.cli.execution import Executor, join_cluster, room_of
 from harness.cli.options import (
     DEFAULT_DATASET,
     DEFAULT_STORE,
@@ -24,12 +24,14 @@ from harness.cli.options import (
     Engine,
     EngineOption,
     GpusOption,
+    PrecisionOption,
     SetOption,
     StoreOption,
     TeacherOption,
     TrackingOption,
     guarded,
 )
+from harness.cli.precision import with_precision
 from harness.cli.retune import retune
 from harness.plan import parse_seeds, parse_settings
 from harness.store import open_store
@@ -57,6 +59,7 @@ def search(
     budget: BudgetOption = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of every trial's run, and of the suggestions.")] = 0,
     settings: SetOption = None,
+    precision: PrecisionOption = None,
     objectives: Annotated[
         str,
         typer.Option(
@@ -157,6 +160,9 @@ def search(
     grid = load_grid(ablate) if ablate is not None else None
     opened = open_store(store)
     root = data_root.resolve() if data_root else None
+    settings = with_precision(
+        settings, precision, dataset=dataset, budget=budget, device=device, threads=cpus_per_trial, store=store
+    )
     task = Task(dataset, budget, seed, parse_settings(settings or []), root, teacher)
     console = Console(highlight=False, soft_wrap=True)
     runner = Runner(

@@ -6,6 +6,7 @@ import harness.rates
 from dfkd import NUMERICS
 from dfkd.config import RunConfig
 from dfkd.overrides import with_overrides
+from harness.cli.price import price_words
 from harness.plan import Cell
 from harness.price import Estimate, Price, Slots, price_cells, spent_hours
 from harness.rates import Rates, like_cells, rates_of
@@ -175,3 +176,21 @@ def test_cells_run_seed_by_seed_whatever_the_order_of_the_rows():
     plan = Plan("k", "g", "t", (*rows, "C"), "A", (1, 0), shared, {})
     assert plan.running_order == ("A1", "B1", "A0", "B0")
     assert set(plan.running_order) == set(plan.ids)
+
+
+def plan_of(cell):
+    return Plan("k", "g", "t", ("A",), "A", (0,), (PlannedCell(cell.id, "A", 0),), {})
+
+
+def test_the_peak_of_memory_is_the_highest_among_like_cells(store):
+    first, second, todo = cell(seed=0), cell(seed=1), cell(seed=2)
+    put(store, first, [record(1) | {"peak_memory_bytes": 2.0**30}, record(2) | {"peak_memory_bytes": 3 * 2.0**30}])
+    put(store, second, [record(1)])  # of a version that did not measure it
+    assert price(store, [todo]).peak_memory == 3 * 2**30
+    assert "Memory: at most 3.0 GiB of memory for a cell" in price_words(plan_of(todo), price(store, [todo]), store)
+
+
+def test_without_a_like_cell_no_peak_is_named(store):
+    unknown = price(store, [cell()])
+    assert unknown.peak_memory == 0
+    assert "Memory" not in price_words(plan_of(cell()), unknown, store)
