@@ -205,14 +205,16 @@ class TestLocalGrid:
         status, output, stderr = run("ablate", "table3", *self.options(store), "--executor", "local")
         assert status == 1
         assert "3 of 4 cells done" in output
-        assert "failed: + MHAD, seed 0: RuntimeError: out of luck" in stderr
+        assert "failed: + MHAD, seed 0: quarantined after 3 attempts: RuntimeError: out of luck" in stderr
         content = json.loads(run("status", "--store", str(store), "--json")[1])
-        assert (content["done"], content["failed"], content["todo"]) == (3, 1, 1)
+        assert [content[key] for key in ("done", "failed", "quarantined", "todo")] == [3, 1, 1, 0]
         table = run("report", "table3", *self.options(store))[1]
         assert "+ MHAD " in table
         assert "0/1" in table
         monkeypatch.undo()
-        status, output, _ = run("ablate", "table3", *self.options(store), "--executor", "local")
+        again = ["ablate", "table3", *self.options(store), "--executor", "local"]
+        assert run(*again)[0] == 1
+        status, output, _ = run(*again, "--release")
         assert (status, "4 of 4 cells done" in output) == (0, True)
 
     def test_ctrl_c_says_how_to_resume(self, run, store, monkeypatch):
