@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.datafree import DataFreeSide
-from benchmarks.step import configure, environment, learners_of
+from benchmarks.step import configure, environment, learners_of, split_execution
 from dfkd.config import RunConfig
 from dfkd.learners import Learners
 from dfkd.monitor import EpochCost
@@ -44,8 +44,11 @@ REFERENCE, PLAIN = "DataFree, float32", "ours, float32"
 OURS: dict[str, tuple[str, ...]] = {
     PLAIN: (),
     "ours, float32, channels_last": ("compute.channels_last=true",),
+    "ours, float32, channels_last, checkpointed": ("compute.channels_last=true", "checkpoint_activations=true"),
     "ours, bfloat16, channels_last": ("compute.channels_last=true", "compute.precision=bfloat16"),
 }
+
+MEMORY = ("peak_memory_bytes", "step_memory_bytes")
 
 KINDS = ("student", "generator")
 """In this order, because the student's step leaves the generator alone: so both kinds start from equal weights."""
@@ -94,16 +97,17 @@ def parse_arguments() -> argparse.Namespace:
 
 def our_side(arguments: argparse.Namespace, own: tuple[str, ...]) -> OurSide:
     """Return our side with the settings ``own``, from the same weights whatever they are."""
+    own_fields, execution = split_execution(list(own))
     config = configure(
         [
             *(f"{role}.architecture={getattr(arguments, role)}" for role in ("teacher", "student")),
             f"data.image_size={arguments.image_size}",
             f"schedule.batch_size={arguments.batch_size}",
             *BASELINE,
-            *own,
+            *own_fields,
         ]
     )
-    learners = learners_of(config, classes=arguments.classes, device=torch.device("cpu"))
+    learners = learners_of(config, classes=arguments.classes, device=torch.device("cpu"), **execution)
     remember_statistics(learners.teacher.classifier.network, arguments.image_size)
     return OurSide(config, learners)
 
@@ -185,30 +189,39 @@ def measure_time(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
 
 
 def measure_memory(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Return each side's peak memory in bytes, each in a process of its own, and its share of DataFree's."""
-    peaks = {}
+    """Return each side's peak memory in bytes, each in a process of its own, and its share of DataFree's.
+
+    ``step_memory_bytes`` is what the steps add to a process that has imported everything and built its networks.
+    """
+    measured = {}
     for name in names(arguments):
         command = [sys.executable, "-m", "benchmarks.against_datafree", *sys.argv[1:], "--alone", name]
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        peaks[name] = json.loads(printed.splitlines()[-1])
-    return {name: {"peak_memory_bytes": peak, "share": peak / peaks[REFERENCE]} for name, peak in peaks.items()}
+        measured[name] = json.loads(printed.splitlines()[-1])
+    first = measured[REFERENCE]
+    return {name: row | {f"{key}_share": row[key] / first[key] for key in row} for name, row in measured.items()}
 
 
-def peak_alone(arguments: argparse.Namespace) -> float:
-    """Take two steps of each kind and return this process's peak memory."""
+def memory_alone(arguments: argparse.Namespace) -> dict[str, float]:
+    """Take two steps of each kind and return this process's peak memory, and what of it the steps added."""
     side = build(arguments, arguments.alone)
+    # Its peak is counted from here on, so without a step it is what is held now.
+    before = EpochCost(torch.device("cpu")).record(())["peak_memory_bytes"]
+    cost = EpochCost(torch.device("cpu"))
     for _ in range(2):
         side.student_step()
         side.generator_step()
-    return EpochCost(torch.device("cpu")).record(())["peak_memory_bytes"]
+    peak = cost.record(())["peak_memory_bytes"]
+    return {"peak_memory_bytes": peak, "step_memory_bytes": peak - before}
 
 
 def print_table(rows: dict[str, dict[str, float]]) -> None:
     """Print what was measured, as Markdown."""
     if "peak_memory_bytes" in rows[REFERENCE]:
-        print("| side | peak memory (GiB) | share |\n|---|--:|--:|")
+        print("| side | peak memory (GiB) | share | of it the steps' (GiB) | share |\n|---|--:|--:|--:|--:|")
         for name, row in rows.items():
-            print(f"| {name} | {row['peak_memory_bytes'] / 2**30:.2f} | {row['share']:.2f} |")
+            shown = (f"{row[key] / 2**30:.2f} | {row[f'{key}_share']:.2f}" for key in MEMORY)
+            print(f"| {name} | {' | '.join(shown)} |")
         return
     print("| side | generator step (s) | student step (s) | times as fast |\n|---|--:|--:|--:|")
     for name, row in rows.items():
@@ -220,7 +233,7 @@ def main() -> None:
     arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
     if arguments.alone:
-        print(peak_alone(arguments))
+        print(json.dumps(memory_alone(arguments)))
         return
     content: dict[str, Any] = {
         "arguments": {key: value for key, value in vars(arguments).items() if key not in ("checkout", "out", "alone")},
