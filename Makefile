@@ -38,7 +38,7 @@ format: $(STAMP)  ## Let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
 
 test: lint  ## Lint, types, import contracts, and the tests with line and branch coverage
-	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
+	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --cov --cov-report=term
 
 test-slow: $(STAMP)  ## The tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 1800

@@ -20,6 +20,13 @@ settings.load_profile("few")
 torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes run the tests, keep a file's in one, and all that share the Ray instance."""
+    for item in items:
+        shares_ray = "ray_session" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("ray" if shares_ray else str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SQLite file with MLflow's tables: making them takes ten seconds, copying them none."""
