@@ -62,8 +62,10 @@ class DataFreeSide:
 
     def __init__(self, config: RunConfig, learners: Learners, *, checkout: Path) -> None:
         datafree, self._train = import_datafree(checkout)
+        generator = learners.judges.networks.generator
+        assert generator is not None
         self.networks: dict[str, nn.Module] = {
-            "generator": copy.deepcopy(learners.generator),
+            "generator": copy.deepcopy(generator),
             "student": copy.deepcopy(learners.student.network),
         }
         teacher = _WithFeatures(copy.deepcopy(learners.teacher.classifier))

@@ -85,9 +85,10 @@ def compiled_passes(config: RunConfig, networks: Networks, *, graphs: bool = Fal
     with_features = looks_at_features(config)
     judge = trace(networks.teacher, batch_norms=matches)
     judging, answering = compiled(judge.graph), compiled(trace(networks.student).graph)
-    generating = compiled(trace_generator(networks.generator))
+    generating = compiled(trace_generator(networks.generator)) if networks.generator is not None else None
 
     def generate(noise: Tensor) -> Tensor:
+        assert generating is not None
         if graphs:  # a step's first pass: what the last step's graphs returned may be overwritten
             torch.compiler.cudagraph_mark_step_begin()
         return generating(noise)

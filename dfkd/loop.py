@@ -19,7 +19,8 @@ from dfkd.learners import Learners
 from dfkd.monitor import EpochCost
 from dfkd.real import RealLearners, real_step
 from dfkd.state import load_state, save_state
-from dfkd.steps import Measurements, generator_step, student_step
+from dfkd.stepping import Measurements
+from dfkd.steps import generator_step, student_step
 from dfkd.teacher import Teacher
 
 Step = Callable[[], Measurements]
@@ -150,7 +151,7 @@ def _train_epoch(config: RunConfig, learners: Learners | RealLearners, epoch: in
     totals: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=learners.device))
     rates = {"student.learning_rate": float(learners.student_schedule.get_last_lr()[0])}
     if isinstance(learners, Learners):
-        rates["generator.learning_rate"] = float(learners.generator_schedule.get_last_lr()[0])
+        rates |= learners.synthesizer.rates()
     steps = list(_steps(config, learners, epoch))
     counts = Counter(phase for phase, _ in steps)
     for phase, step in steps:

@@ -95,6 +95,8 @@ _SWITCHES = {
 _UNUSED_WITH_REAL_IMAGES = (
     "generator.",
     "generator_loss.",
+    "synthesis.",
+    "replay.",
     "student_loss.mhad.",
     "student_loss.sfcl.",
     "student_loss.distillation.weight",

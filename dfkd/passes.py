@@ -25,8 +25,8 @@ class Networks:
     """Frozen."""
     student: Classifier
     """Trained in its own step."""
-    generator: AttentionGenerator
-    """Trained in its own step."""
+    generator: AttentionGenerator | None
+    """Trained in its own step; None where images are made without one."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Passes:
     """One run's forward passes, with its networks bound. Images and features have a batch as their first dimension."""
 
     generator: Callable[[Tensor], Tensor]
-    """Noise to images."""
+    """Noise to images, where there is a generator."""
     teacher_with_statistics: Callable[[Tensor], tuple[Tensor, Tensor | None]]
     """In the generator's step: images to the teacher's logits and L_BN, which is None if its weight is 0."""
     frozen_student: Callable[[Tensor], Tensor]
@@ -82,6 +82,7 @@ def eager_passes(config: RunConfig, networks: Networks, *, checkpoint_activation
         return run
 
     def generate(noise: Tensor) -> Tensor:
+        assert generator is not None
         if checkpoint_activations and torch.is_grad_enabled():
             return generator.images(noise, run=run_checkpointed)
         return generator(noise)

@@ -13,10 +13,11 @@ from torch.nn import functional as F
 from dfkd.config import RunConfig
 from dfkd.data import ImageSet, dataset_spec
 from dfkd.evaluation import autocast, place
-from dfkd.learners import clip_gradient, cosine_schedule, new_student, student_optimizer
+from dfkd.learners import clip_gradient, new_student, student_optimizer
 from dfkd.randomness import generator
 from dfkd.real_batches import prepared
-from dfkd.steps import Measurements, divergence, gradient_norm
+from dfkd.schedules import cosine_schedule
+from dfkd.stepping import Measurements, divergence, gradient_norm
 from dfkd.teacher import Teacher
 
 

@@ -40,6 +40,7 @@ LEFT_OUT = frozenset(
 REGISTRIES = {
     "dfkd.models.classifiers": ("MODELS", ("teacher.architecture", "student.architecture")),
     "dfkd.data.datasets": ("DATASETS", ("data.dataset",)),
+    "dfkd.synthesis.kinds": ("KINDS", ("synthesis.kind",)),
 }
 """Modules with a dict of which a cell uses the entries that these fields name; the other entries, and what only they
 import, are not the cell's."""
@@ -56,7 +57,11 @@ TERMS = {
 REAL = ("dfkd.real", "dfkd.real_batches")
 """Modules of methods that learn from real images alone."""
 
-DATA_FREE = ("dfkd.models.generator", "dfkd.models.auxiliary", "dfkd.models.taps", "dfkd.passes", *TERMS)
+DATA_FREE = (
+    *("dfkd.models.generator", "dfkd.models.auxiliary", "dfkd.models.taps", "dfkd.passes"),
+    *("dfkd.synthesis.kinds", "dfkd.synthesis.interface", "dfkd.synthesis.terms", "dfkd.synthesis.generator"),
+    *TERMS,
+)
 """Modules of data-free methods alone."""
 
 DIGITS = 16

@@ -38,6 +38,7 @@ from dfkd.config.student_loss import (
     StudentLossConfig,
     parse_stages,
 )
+from dfkd.config.synthesis import REPLAYS, SYNTHESES, ReplayConfig, SynthesisConfig
 
 __all__ = [
     "ARCHITECTURES",
@@ -57,8 +58,10 @@ __all__ = [
     "PRETRAINED",
     "REAL_METHODS",
     "REDUCTIONS",
+    "REPLAYS",
     "SOFTMAX_AXES",
     "STAGE_CHOICES",
+    "SYNTHESES",
     "AdversarialConfig",
     "BatchNormConfig",
     "ComputeConfig",
@@ -67,12 +70,14 @@ __all__ = [
     "GeneratorConfig",
     "GeneratorLossConfig",
     "MHADConfig",
+    "ReplayConfig",
     "RunConfig",
     "SFCLConfig",
     "ScheduleConfig",
     "SpatialAttentionConfig",
     "StudentConfig",
     "StudentLossConfig",
+    "SynthesisConfig",
     "TeacherConfig",
     "parse_classes",
     "parse_orders",

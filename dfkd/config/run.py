@@ -7,6 +7,7 @@ from dfkd.config.generator import GeneratorConfig, GeneratorLossConfig
 from dfkd.config.networks import StudentConfig, TeacherConfig
 from dfkd.config.rules import TWO_IMAGES, require, require_choice, require_positive
 from dfkd.config.student_loss import StudentLossConfig
+from dfkd.config.synthesis import ReplayConfig, SynthesisConfig
 
 PHASES = ("alternate", "staged")
 
@@ -79,6 +80,10 @@ class RunConfig:
     """The generator's loss terms."""
     student_loss: StudentLossConfig = field(default_factory=StudentLossConfig)
     """The student's loss terms."""
+    synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
+    """Where synthetic images come from."""
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    """What the student is shown again."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     """Length and rhythm."""
     compute: ComputeConfig = field(default_factory=ComputeConfig)
