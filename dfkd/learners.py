@@ -16,7 +16,9 @@ from dfkd.models import Classifier, build_classifier
 from dfkd.models.auxiliary import build_auxiliary
 from dfkd.models.generator import AttentionGenerator
 from dfkd.passes import Networks, eager_passes
+from dfkd.replay.kinds import KINDS as REPLAYS
 from dfkd.schedules import cosine_schedule
+from dfkd.stepping import Measurements
 from dfkd.synthesis.interface import Judges
 from dfkd.synthesis.kinds import KINDS
 from dfkd.teacher import Teacher
@@ -27,13 +29,6 @@ def student_optimizer(config: StudentConfig, parameters: Iterable[nn.Parameter])
     return torch.optim.SGD(
         parameters, config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
     )
-
-
-def clip_gradient(config: StudentConfig, optimizer: Optimizer) -> None:
-    """Shorten the gradient of all that ``optimizer`` trains to `student.gradient_clip_norm`, unless that is 0."""
-    if config.gradient_clip_norm > 0:
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        torch.nn.utils.clip_grad_norm_(parameters, config.gradient_clip_norm)
 
 
 def new_student(config: RunConfig, *, teacher: Teacher, device: torch.device) -> Classifier:
@@ -66,6 +61,7 @@ class Learners:
         checkpoint_activations: bool = False,
     ) -> None:
         self._batch_size = config.schedule.batch_size
+        self._replayed = 0 if config.replay.kind == "none" else round(config.replay.fraction * self._batch_size)
         self.device = device
         self.spec = dataset_spec(config.data.dataset)
         self.teacher = teacher
@@ -89,10 +85,29 @@ class Learners:
             self.passes = compiled_passes(config, networks, graphs=engine == "graphs")
         self.judges = Judges(config, networks, self.passes, self.spec, classes=len(teacher.class_names), device=device)
         self.synthesizer = kind.build(self.judges)
+        replay = REPLAYS[config.replay.kind]
+        self.replay = replay(self.judges, self.synthesizer) if replay is not None else None
+
+    def synthesize(self) -> Measurements:
+        """Take one synthesis step, which the replay follows; return what it measured."""
+        measured = self.synthesizer.synthesize()
+        if self.replay is not None:
+            self.replay.follow()
+        return measured
 
     def sample(self) -> Tensor:
-        """Return the images of one student step as the networks see them, (batch, 3, size, size), without a graph."""
-        return self.synthesizer.sample(self._batch_size)
+        """Return the images of one student step as the networks see them, (batch, 3, size, size), without a graph.
+
+        With a replay, the last `replay.fraction` of them are from there.
+        """
+        if self.replay is None:
+            return self.synthesizer.sample(self._batch_size)
+        parts = []
+        if self._replayed < self._batch_size:
+            fresh = self.synthesizer.sample(self._batch_size - self._replayed)
+            self.replay.remember(fresh)
+            parts.append(fresh)
+        return torch.cat([*parts, self.replay.sample(self._replayed)])
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which networks run."""
@@ -106,6 +121,7 @@ class Learners:
             "student_optimizer": self.student_optimizer.state_dict(),
             "student_schedule": self.student_schedule.state_dict(),
             **self.synthesizer.state_dict(),
+            **({"replay": self.replay.state_dict()} if self.replay is not None else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -115,6 +131,8 @@ class Learners:
         self.student_optimizer.load_state_dict(state["student_optimizer"])
         self.student_schedule.load_state_dict(state["student_schedule"])
         self.synthesizer.load_state_dict(state)
+        if self.replay is not None:
+            self.replay.load_state_dict(state["replay"])
 
 
 def _new_generator(config: RunConfig, device: torch.device) -> AttentionGenerator:

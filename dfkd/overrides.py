@@ -1,6 +1,6 @@
 """One way into the config tree: flat mappings from dotted keys to scalars."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -86,6 +86,7 @@ def changed(config: RunConfig, prefixes: tuple[str, ...]) -> dict[str, Scalar]:
 
 _SWITCHES = {
     "generator.attention.": "generator.attention.weight",
+    "generator_loss.adversarial.": "generator_loss.adversarial.weight",
     "student_loss.mhad.": "student_loss.mhad.weight",
     "student_loss.sfcl.": "student_loss.sfcl.weight",
 }
@@ -99,12 +100,41 @@ _UNUSED_WITH_REAL_IMAGES = (
     "replay.",
     "student_loss.mhad.",
     "student_loss.sfcl.",
+    "student_loss.attention_transfer.",
     "student_loss.distillation.weight",
     "student.normalisation_when_frozen",
     "schedule.generator_steps",
     "schedule.phases",
 )
 """Prefixes of what has no effect where the student learns from real images."""
+
+
+def _plays_distillation(flat: Mapping[str, Scalar]) -> bool:
+    """Return whether L_KD is what the student minimises or, with its sign turned, the generator."""
+    adversarial = flat["generator_loss.adversarial.weight"] != 0
+    return flat["student_loss.distillation.weight"] != 0 or (
+        adversarial and flat["generator_loss.adversarial.kind"] == "distillation"
+    )
+
+
+def _plays_divergence(flat: Mapping[str, Scalar]) -> bool:
+    return _plays_distillation(flat) and flat["student_loss.distillation.kind"] == "kl"
+
+
+_CONDITIONS: dict[str, Callable[[Mapping[str, Scalar]], bool]] = {
+    "student_loss.distillation.kind": _plays_distillation,
+    "student_loss.distillation.temperature": _plays_divergence,
+    "student_loss.distillation.direction": _plays_divergence,
+    "generator_loss.adversarial.temperature": lambda flat: (
+        flat["generator_loss.adversarial.weight"] != 0 and flat["generator_loss.adversarial.kind"] == "kl"
+    ),
+    "generator_loss.one_hot.labels": lambda flat: (
+        flat["generator_loss.one_hot.weight"] != 0 or flat["generator.class_embedding"] != 0
+    ),
+    "replay.fraction": lambda flat: flat["replay.kind"] != "none",
+    "replay.momentum": lambda flat: flat["replay.kind"] == "generator",
+}
+"""Fields that matter in certain company alone, and when."""
 
 
 def has_effect(key: str, flat: Mapping[str, Scalar]) -> bool:
@@ -114,8 +144,8 @@ def has_effect(key: str, flat: Mapping[str, Scalar]) -> bool:
             return False
         # The crop of the real images is that of the teacher's training.
         return key == "teacher.crop_padding" or not key.startswith(("teacher.", *_UNUSED_WITH_REAL_IMAGES))
-    if key in ("student_loss.distillation.temperature", "student_loss.distillation.direction"):
-        return not flat["student_loss.distillation.weight"] == 0 == flat["generator_loss.adversarial.weight"]
+    if key in _CONDITIONS:
+        return _CONDITIONS[key](flat)
     off = (key.startswith(prefix) and key != switch and flat[switch] == 0 for prefix, switch in _SWITCHES.items())
     return not key.startswith("teacher.") and not any(off)
 

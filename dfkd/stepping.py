@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from dfkd.config import RunConfig
-from dfkd.losses import soft_target_kl
+from dfkd.losses import discrepancy
 
 Measurements = dict[str, Tensor]
 """What a step reports, detached and still on the device: each loss term before its weight, the norm of the gradient,
@@ -37,11 +38,22 @@ def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
     return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
 
 
+def clip_gradient(optimizer: Optimizer, limit: float) -> None:
+    """Shorten the gradient of all that ``optimizer`` trains to the norm ``limit``, unless that is 0."""
+    if limit > 0:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        torch.nn.utils.clip_grad_norm_(parameters, limit)
+
+
 def divergence(config: RunConfig, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-    """Return L_KD of the configuration's temperature and direction, for whoever plays with it."""
+    """Return L_KD of the configuration's kind, temperature and direction, for whoever plays with it."""
     settings = config.student_loss.distillation
-    return soft_target_kl(
-        student_logits, teacher_logits, temperature=settings.temperature, direction=settings.direction
+    return discrepancy(
+        student_logits,
+        teacher_logits,
+        kind=settings.kind,
+        temperature=settings.temperature,
+        direction=settings.direction,
     )
 
 

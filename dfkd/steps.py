@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from dfkd.config import RunConfig
-from dfkd.learners import Learners, clip_gradient
-from dfkd.stepping import Measurements, divergence, gradient_norm, train_student, weighted_sum
+from dfkd.learners import Learners
+from dfkd.losses import attention_transfer
+from dfkd.stepping import Measurements, clip_gradient, divergence, gradient_norm, train_student, weighted_sum
 
 
 @torch.no_grad()
@@ -30,7 +31,7 @@ def describe_batch(teacher_logits: Tensor, student_logits: Tensor) -> Measuremen
 
 def generator_step(config: RunConfig, learners: Learners) -> Measurements:
     """Take one synthesis step, on what ``generator_loss`` says of the images (equation 10); return what it measured."""
-    return learners.synthesizer.synthesize()
+    return learners.synthesize()
 
 
 def student_step(config: RunConfig, learners: Learners) -> Measurements:
@@ -52,15 +53,18 @@ def student_step(config: RunConfig, learners: Learners) -> Measurements:
         }
     if weights.distillation.weight > 0:
         terms["student_loss.distillation"] = divergence(config, student_logits, teacher_logits)
+    if weights.attention_transfer.weight > 0:
+        terms["student_loss.attention_transfer"] = attention_transfer(teacher_features.stages, student_features.stages)
     scale = {
         "student_loss.distillation": weights.distillation.weight,
         "student_loss.mhad": weights.mhad.weight,
         "student_loss.sfcl": weights.sfcl.weight,
+        "student_loss.attention_transfer": weights.attention_transfer.weight,
     }
     learners.student_optimizer.zero_grad(set_to_none=True)
     weighted_sum(terms, scale).backward()
     norm = gradient_norm(student.parameters())
-    clip_gradient(config.student, learners.student_optimizer)
+    clip_gradient(learners.student_optimizer, config.student.gradient_clip_norm)
     learners.student_optimizer.step()
     learners.student_schedule.step()
     measured = {name: term.detach() for name, term in terms.items()}

@@ -41,11 +41,13 @@ REGISTRIES = {
     "dfkd.models.classifiers": ("MODELS", ("teacher.architecture", "student.architecture")),
     "dfkd.data.datasets": ("DATASETS", ("data.dataset",)),
     "dfkd.synthesis.kinds": ("KINDS", ("synthesis.kind",)),
+    "dfkd.replay.kinds": ("KINDS", ("replay.kind",)),
 }
 """Modules with a dict of which a cell uses the entries that these fields name; the other entries, and what only they
 import, are not the cell's."""
 
 TERMS = {
+    "dfkd.losses.attention_transfer": "student_loss.attention_transfer.weight",
     "dfkd.losses.batch_norm": "generator_loss.batch_norm.weight",
     "dfkd.losses.contrastive": "student_loss.sfcl.weight",
     "dfkd.losses.high_order": "student_loss.mhad.weight",
@@ -60,6 +62,7 @@ REAL = ("dfkd.real", "dfkd.real_batches")
 DATA_FREE = (
     *("dfkd.models.generator", "dfkd.models.auxiliary", "dfkd.models.taps", "dfkd.passes"),
     *("dfkd.synthesis.kinds", "dfkd.synthesis.interface", "dfkd.synthesis.terms", "dfkd.synthesis.generator"),
+    *("dfkd.synthesis.latents", "dfkd.replay.kinds", "dfkd.replay.interface", "dfkd.replay.generator"),
     *TERMS,
 )
 """Modules of data-free methods alone."""

@@ -15,7 +15,7 @@ FREE = frozenset(
         *("schedule.epochs", "schedule.iterations_per_epoch", "schedule.phases"),
         *("schedule.generator_steps", "schedule.student_steps"),
         *("student_loss.distillation.temperature", "student_loss.distillation.direction"),
-        "student_loss.sfcl.temperature",
+        *("student_loss.sfcl.temperature", "generator_loss.adversarial.temperature", "replay.momentum"),
     }
 )
 """Fields that leave the cost of a step alone. Any other field, a new one too, tells shapes apart."""

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from dfkd.config.data import DataConfig
-from dfkd.config.generator import GeneratorConfig, GeneratorLossConfig
+from dfkd.config.generator import GeneratorConfig
+from dfkd.config.generator_loss import GeneratorLossConfig
 from dfkd.config.networks import StudentConfig, TeacherConfig
 from dfkd.config.rules import TWO_IMAGES, require, require_choice, require_positive
 from dfkd.config.student_loss import StudentLossConfig
@@ -53,7 +54,7 @@ class ComputeConfig:
         require_choice("compute.precision", self.precision, PRECISIONS)
 
 
-METHODS = ("dfkd_fgvc", "scratch", "real_kd")
+METHODS = ("dfkd_fgvc", "zskt", "dafl", "dfad", "dfq", "mad", "scratch", "real_kd")
 
 REAL_METHODS = ("scratch", "real_kd")
 """Methods that are shown the real training images."""
@@ -64,8 +65,9 @@ class RunConfig:
     """One run: everything that decides its result but the teacher's weights and the test images."""
 
     method: str = "dfkd_fgvc"
-    """How the student learns. ``dfkd_fgvc``: the paper's method, without any real image. Upper bounds, on the real
-    training images: ``scratch`` from their labels, ``real_kd`` from the teacher's probabilities."""
+    """What the run is called: a data-free method, whose preset (search_spaces/methods) sets the other fields, since
+    alone the name changes nothing; or an upper bound on the real training images: ``scratch`` from their labels,
+    ``real_kd`` from the teacher's probabilities."""
     seed: int = 0
     """Of the student's and the generator's initial weights and of the noise, by named streams."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -97,6 +99,12 @@ class RunConfig:
     def __post_init__(self) -> None:
         require_choice("method", self.method, METHODS)
         require(self.seed >= 0, "an integer >= 0", "seed", self.seed)
+        require(
+            not self.generator.class_embedding or self.generator_loss.one_hot.labels != "argmax",
+            "0 unless `generator_loss.one_hot.labels` says which classes are asked for (`random` or `cycle`)",
+            "generator.class_embedding",
+            self.generator.class_embedding,
+        )
         require(
             self.teacher.crop_padding < self.data.image_size,
             f"less than `data.image_size` ({self.data.image_size}), whose reflection it is",

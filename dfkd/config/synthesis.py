@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from dfkd.config.rules import require_choice
+from dfkd.config.rules import require, require_choice
 
 SYNTHESES = ("generator",)
-REPLAYS = ("none",)
+REPLAYS = ("none", "generator")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,14 @@ class ReplayConfig:
     """What the student is shown again of former images."""
 
     kind: str = "none"
-    """``none``: nothing, every image is new."""
+    """``none``: nothing, every image is new. ``generator``: images of a generator whose weights are a moving average of
+    the trained one's."""
+    fraction: float = 0.5
+    """The share of a student step's images that come from the replay."""
+    momentum: float = 0.95
+    """What the moving average keeps of itself at each generator step."""
 
     def __post_init__(self) -> None:
         require_choice("replay.kind", self.kind, REPLAYS)
+        require(0 < self.fraction <= 1, "in (0, 1]", "replay.fraction", self.fraction)
+        require(0 <= self.momentum < 1, "in [0, 1)", "replay.momentum", self.momentum)

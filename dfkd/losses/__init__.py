@@ -1,6 +1,12 @@
 """The loss terms, one concept a file: pure functions of tensors."""
 
+from dfkd.losses.attention_transfer import attention_transfer as attention_transfer
 from dfkd.losses.batch_norm import batch_norm_statistics as batch_norm_statistics
 from dfkd.losses.contrastive import semantic_contrast as semantic_contrast
+from dfkd.losses.distances import agreeing as agreeing
+from dfkd.losses.distances import discrepancy as discrepancy
 from dfkd.losses.distillation import soft_target_kl as soft_target_kl
 from dfkd.losses.high_order import attention_distance as attention_distance
+from dfkd.losses.labels import activation as activation
+from dfkd.losses.labels import class_balance as class_balance
+from dfkd.losses.labels import one_hot as one_hot

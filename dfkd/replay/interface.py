@@ -1,10 +1,11 @@
 """What replay is to the loop and to synthesis."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
 
+@runtime_checkable
 class Replay(Protocol):
     """One run's memory of former images, with its random streams; never shared between runs."""
 

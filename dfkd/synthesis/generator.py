@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from dfkd.config import RunConfig
@@ -12,22 +12,23 @@ from dfkd.data import dataset_spec
 from dfkd.models.generator import AttentionGenerator
 from dfkd.randomness import generator
 from dfkd.schedules import constant, cosine_schedule
-from dfkd.stepping import Measurements, freeze_student, gradient_norm
+from dfkd.stepping import Measurements, clip_gradient, freeze_student, gradient_norm
 from dfkd.synthesis.interface import Judges
+from dfkd.synthesis.latents import Latents, code, new_embedding
 from dfkd.synthesis.terms import minimised, synthesis_terms
 
 
 class GeneratorSynthesis:
-    """A generator with Adam, its schedule, and the stream of its noise."""
+    """A generator with Adam, its schedule, and the streams of its noise and classes."""
 
     def __init__(self, judges: Judges) -> None:
         config = judges.config
         assert judges.networks.generator is not None
         self._judges = judges
-        self._noise_size = config.generator.noise_size
         self.network = judges.networks.generator
+        self.embedding = new_embedding(config, classes=judges.classes, device=judges.device)
         self.optimizer = torch.optim.Adam(
-            self.network.parameters(),
+            self._parameters(),
             config.generator.learning_rate,
             betas=(config.generator.beta1, config.generator.beta2),
             fused=True,
@@ -38,15 +39,13 @@ class GeneratorSynthesis:
             if config.generator.schedule == "cosine"
             else LambdaLR(self.optimizer, constant)
         )
-        self.noise = generator(config.seed, "noise")
+        self.latents = Latents(config, classes=judges.classes, device=judges.device)
 
-    def draw_noise(self, count: int) -> Tensor:
-        """Return the next ``count`` vectors z ~ N(0, 1), of shape (count, noise size)."""
-        drawn = torch.randn((count, self._noise_size), generator=self.noise)
-        return drawn.to(self._judges.device, non_blocking=True)
+    def _parameters(self) -> list[nn.Parameter]:
+        return [*self.network.parameters(), *(self.embedding.parameters() if self.embedding is not None else ())]
 
     def synthesize(self) -> Measurements:
-        """Take one generator step on alpha * L_BN - L_KD (equation 10); return what it measured.
+        """Take one generator step on what ``generator_loss`` says of its images; return what it measured.
 
         Teacher and student are frozen: gradients reach the generator alone. The student normalises by the batch's own
         statistics, as when it learns, but remembers none of them (docs/departures.md).
@@ -55,13 +54,14 @@ class GeneratorSynthesis:
         config = judges.config
         self.network.train()
         freeze_student(judges.networks.student.network, config.student.normalisation_when_frozen)
+        noise, labels = self.latents.draw(config.schedule.batch_size)
         with judges.autocast():
-            noise = self.draw_noise(config.schedule.batch_size)
-            images = judges.network_input(judges.passes.generator(noise))
-        terms = synthesis_terms(judges, images)
+            images = judges.network_input(judges.passes.generator(code(noise, labels, self.embedding)))
+        terms = synthesis_terms(judges, images, labels)
         self.optimizer.zero_grad(set_to_none=True)
         minimised(config.generator_loss, terms).backward()
-        norm = gradient_norm(self.network.parameters())
+        norm = gradient_norm(self._parameters())
+        clip_gradient(self.optimizer, config.generator.gradient_clip_norm)
         self.optimizer.step()
         self.schedule.step()
         return {name: term.detach() for name, term in terms.items()} | {"generator.gradient_norm": norm}
@@ -70,7 +70,8 @@ class GeneratorSynthesis:
         """Return ``count`` new images, by default normalised by the statistics of their own batch."""
         judges = self._judges
         self.network.train(judges.config.generator.normalisation_when_frozen == "batch")
-        return judges.network_input(judges.passes.generator(self.draw_noise(count)))
+        noise, labels = self.latents.draw(count)
+        return judges.network_input(judges.passes.generator(code(noise, labels, self.embedding)))
 
     def rates(self) -> dict[str, float]:
         """Return Adam's learning rate."""
@@ -80,24 +81,33 @@ class GeneratorSynthesis:
         """Return everything that the rest of the run depends on."""
         return {
             "generator": self.network.state_dict(),
+            "generator_embedding": self.embedding.state_dict() if self.embedding is not None else None,
             "generator_optimizer": self.optimizer.state_dict(),
             "generator_schedule": self.schedule.state_dict(),
-            "noise": self.noise.get_state(),
+            **self.latents.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Return to a state that ``state_dict`` gave."""
         self.network.load_state_dict(state["generator"])
+        if self.embedding is not None:
+            self.embedding.load_state_dict(state["generator_embedding"])
         self.optimizer.load_state_dict(state["generator_optimizer"])
         self.schedule.load_state_dict(state["generator_schedule"])
-        self.noise.set_state(state["noise"])
+        self.latents.load_state_dict(state)
 
 
 def generator_pictures(state: Mapping[str, Any], config: RunConfig, count: int) -> Tensor:
-    """Return ``count`` images in [0, 1] of the generator of a run's state, from the same noise in every epoch."""
+    """Return ``count`` images in [0, 1] of the generator of a run's state, from the same noise in every epoch.
+
+    A conditional generator is asked for all classes in turn.
+    """
     network = AttentionGenerator(config.generator, image_size=config.data.image_size, seed=config.seed)
     network.load_state_dict(state["generator"])
     noise = torch.randn(count, config.generator.noise_size, generator=generator(config.seed, "samples"))
+    if (weights := state.get("generator_embedding")) is not None:
+        vectors = weights["weight"]
+        noise = torch.cat([noise, vectors[torch.arange(count) % len(vectors)]], dim=1)
     # In training mode, as the student sees them: normalised by the batch's own statistics.
     spec = dataset_spec(config.data.dataset)
     return spec.denormalise(spec.generated(network.train()(noise), config.generator.output))

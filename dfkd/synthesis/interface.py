@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from dfkd.passes import Networks, Passes
 from dfkd.stepping import Measurements
 
 
+@runtime_checkable
 class Synthesizer(Protocol):
     """One run's source of synthetic images, with its optimisers, schedules and random streams."""
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-import dfkd.stepping
+import dfkd.losses.distances
 from dfkd.losses import batch_norm_statistics, soft_target_kl
 from dfkd.models.taps import tap_batch_norms, tap_features
 from dfkd.stepping import gradient_norm
@@ -79,7 +79,7 @@ def test_the_generators_gradient_is_that_of_equation_10(tiny, learners):
     terms = generator_step(tiny(overrides), ours)
     # 0.5 L_BN - 2 KL; the teacher is in evaluation mode, the student normalises by the batch's own statistics.
     teacher, student = twin.teacher.classifier.network.eval(), twin.student.network.train()
-    images = twin.judges.network_input(twin.synthesizer.network(twin.synthesizer.draw_noise(8)))
+    images = twin.judges.network_input(twin.synthesizer.network(twin.synthesizer.latents.draw(8)[0]))
     with tap_batch_norms(teacher, enabled=True) as (layers, inputs):
         logits = teacher(images)
     matching, divergence = (
@@ -102,7 +102,7 @@ def test_the_students_gradient_is_that_of_equation_11(tiny, learners):
     ours, twin = learners(overrides), learners(overrides)
     terms = student_step(tiny(overrides), ours)
     with torch.no_grad():
-        images = twin.judges.network_input(twin.synthesizer.network(twin.synthesizer.draw_noise(8)))
+        images = twin.judges.network_input(twin.synthesizer.network(twin.synthesizer.latents.draw(8)[0]))
     with tap_features(twin.teacher.classifier, enabled=True) as theirs, tap_features(twin.student, enabled=True) as own:
         teacher_logits, student_logits = twin.teacher.classifier.network(images), twin.student.network.train()(images)
     expected = {
@@ -142,13 +142,13 @@ def test_one_seed_starts_every_row_of_an_ablation_alike(learners, other):
         {k: v for k, v in snapshot(x.synthesizer.network).items() if not k.startswith("attend.")} for x in (one, two)
     ]
     assert equal(*core)
-    assert torch.equal(one.synthesizer.draw_noise(8), two.synthesizer.draw_noise(8))
+    assert torch.equal(one.synthesizer.latents.draw(8)[0], two.synthesizer.latents.draw(8)[0])
 
 
 def test_another_seed_starts_elsewhere(learners):
     one, two = learners(), learners({"seed": 1})
     assert not equal(snapshot(one.student.network), snapshot(two.student.network))
-    assert not torch.equal(one.synthesizer.draw_noise(8), two.synthesizer.draw_noise(8))
+    assert not torch.equal(one.synthesizer.latents.draw(8)[0], two.synthesizer.latents.draw(8)[0])
 
 
 def test_a_gradients_norm_is_that_of_all_parameters_together():
@@ -211,8 +211,10 @@ def test_a_frozen_network_normalises_as_asked_and_remembers_nothing(tiny, learne
 
 def test_the_direction_of_the_divergence_reaches_both_players(tiny, learners, monkeypatch):
     seen = []
-    step = dfkd.stepping.soft_target_kl
-    monkeypatch.setattr(dfkd.stepping, "soft_target_kl", lambda *a, **k: seen.append(k["direction"]) or step(*a, **k))
+    step = dfkd.losses.distances.soft_target_kl
+    monkeypatch.setattr(
+        dfkd.losses.distances, "soft_target_kl", lambda *a, **k: seen.append(k["direction"]) or step(*a, **k)
+    )
     overrides = {"student_loss.distillation.direction": "reverse"}
     ours = learners(overrides)
     generator_step(tiny(overrides), ours)
