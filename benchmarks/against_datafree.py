@@ -62,7 +62,7 @@ class OurSide:
         assert isinstance(synthesizer, GeneratorSynthesis)
         self.networks: dict[str, nn.Module] = {"generator": generator, "student": learners.student.network}
         size = config.generator.noise_size
-        synthesizer.draw_noise = lambda count: torch.randn(count, size)  # type: ignore[method-assign]
+        synthesizer.latents.draw = lambda count: (torch.randn(count, size), None)  # type: ignore[method-assign]
 
     def generator_step(self) -> float:
         """Take one; return its loss."""
