@@ -31,6 +31,7 @@ from dfkd.config import RunConfig
 from dfkd.learners import Learners
 from dfkd.monitor import EpochCost
 from dfkd.steps import generator_step, student_step
+from dfkd.synthesis.generator import GeneratorSynthesis
 
 BASELINE = (
     *("generator.attention.weight=0", "student_loss.mhad.weight=0", "student_loss.sfcl.weight=0"),
@@ -59,9 +60,12 @@ class OurSide:
 
     def __init__(self, config: RunConfig, learners: Learners) -> None:
         self.config, self.learners = config, learners
-        self.networks: dict[str, nn.Module] = {"generator": learners.generator, "student": learners.student.network}
-        shape = (config.schedule.batch_size, config.generator.noise_size)
-        learners.draw_noise = lambda: torch.randn(shape)  # type: ignore[method-assign]
+        generator, synthesizer = learners.judges.networks.generator, learners.synthesizer
+        assert generator is not None
+        assert isinstance(synthesizer, GeneratorSynthesis)
+        self.networks: dict[str, nn.Module] = {"generator": generator, "student": learners.student.network}
+        size = config.generator.noise_size
+        synthesizer.latents.draw = lambda count: (torch.randn(count, size), None)  # type: ignore[method-assign]
 
     def generator_step(self) -> float:
         """Take one; return its loss."""

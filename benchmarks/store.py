@@ -19,7 +19,8 @@ from typing import Any
 from harness.driver import prepare
 from harness.environment import environment
 from harness.fingerprint import fingerprint
-from harness.plan import expand, parse_settings
+from harness.layers import parse_settings
+from harness.plan import expand
 from harness.records import write_plan
 from harness.store import Store, open_store
 from search_spaces import load_grid

@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from dfkd.config import RunConfig
-from dfkd.losses import batch_norm_statistics
 from dfkd.models.classifier import Classifier
 from dfkd.models.generator import AttentionGenerator, SpatialAttention
 from dfkd.models.taps import Features
-from dfkd.passes import Networks, Passes, looks_at_features
+from dfkd.passes import Judgement, Networks, Passes, judgement, looks_at_features
 
 BACKEND = "inductor"
 """Of torch.compile."""
@@ -81,23 +80,21 @@ def compiled_passes(config: RunConfig, networks: Networks, *, graphs: bool = Fal
     def compiled(module: nn.Module) -> Callable[[Tensor], Any]:
         return torch.compile(module, fullgraph=True, dynamic=False, mode=mode, backend=BACKEND)
 
-    matches = config.generator_loss.batch_norm.weight > 0
+    weights = config.generator_loss
     with_features = looks_at_features(config)
-    judge = trace(networks.teacher, batch_norms=matches)
+    judge = trace(networks.teacher, features=weights.activation.weight > 0, batch_norms=weights.batch_norm.weight > 0)
     judging, answering = compiled(judge.graph), compiled(trace(networks.student).graph)
-    generating = compiled(trace_generator(networks.generator))
+    generating = compiled(trace_generator(networks.generator)) if networks.generator is not None else None
 
     def generate(noise: Tensor) -> Tensor:
+        assert generating is not None
         if graphs:  # a step's first pass: what the last step's graphs returned may be overwritten
             torch.compiler.cudagraph_mark_step_begin()
         return generating(noise)
 
-    def teacher_with_statistics(images: Tensor) -> tuple[Tensor, Tensor | None]:
-        logits, _, _, inputs = judging(images)
-        if not judge.layers:
-            return logits, None
-        with torch.autocast(images.device.type, enabled=False):
-            return logits, batch_norm_statistics(judge.layers, inputs)
+    def teacher_with_statistics(images: Tensor) -> Judgement:
+        logits, _, penultimate, inputs = judging(images)
+        return judgement(networks, logits, judge.layers, inputs, penultimate)
 
     def with_its_features(classifier: Classifier) -> Callable[[Tensor], tuple[Tensor, Features]]:
         run = compiled(trace(classifier, features=with_features).graph)

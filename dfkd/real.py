@@ -13,10 +13,11 @@ from torch.nn import functional as F
 from dfkd.config import RunConfig
 from dfkd.data import ImageSet, dataset_spec
 from dfkd.evaluation import autocast, place
-from dfkd.learners import clip_gradient, cosine_schedule, new_student, student_optimizer
+from dfkd.learners import new_student, student_optimizer
 from dfkd.randomness import generator
 from dfkd.real_batches import prepared
-from dfkd.steps import Measurements, divergence, gradient_norm
+from dfkd.schedules import cosine_schedule
+from dfkd.stepping import Measurements, clip_gradient, divergence, gradient_norm
 from dfkd.teacher import Teacher
 
 
@@ -92,7 +93,7 @@ def real_step(config: RunConfig, learners: RealLearners) -> Measurements:
     learners.student_optimizer.zero_grad(set_to_none=True)
     loss.backward()
     norm = gradient_norm(network.parameters())
-    clip_gradient(config.student, learners.student_optimizer)
+    clip_gradient(learners.student_optimizer, config.student.gradient_clip_norm)
     learners.student_optimizer.step()
     learners.student_schedule.step()
     return {f"student_loss.{name}": loss.detach(), "student.gradient_norm": norm}

@@ -10,12 +10,10 @@ from torchvision.utils import make_grid
 
 from dfkd import NUMERICS
 from dfkd.config import RunConfig
-from dfkd.data import dataset_spec
 from dfkd.errors import CheckpointError
 from dfkd.files import load, save
-from dfkd.models.generator import AttentionGenerator
 from dfkd.overrides import canonical
-from dfkd.randomness import generator
+from dfkd.synthesis.kinds import KINDS
 from dfkd.teacher import Teacher
 
 
@@ -77,11 +75,6 @@ def read_state(path: Path, *, way_out: str = "Run it again.") -> dict[str, Any]:
 
 @torch.no_grad()
 def sample_grid(state: Mapping[str, Any], config: RunConfig, *, count: int = 64, columns: int = 8) -> Tensor:
-    """Return ``count`` images of a state's generator as one uint8 picture of shape (3, height, width)."""
-    network = AttentionGenerator(config.generator, image_size=config.data.image_size, seed=config.seed)
-    network.load_state_dict(state["generator"])
-    noise = torch.randn(count, config.generator.noise_size, generator=generator(config.seed, "samples"))
-    # In training mode, as the student sees them: normalised by the batch's own statistics.
-    spec = dataset_spec(config.data.dataset)
-    images = spec.denormalise(spec.generated(network.train()(noise), config.generator.output))
+    """Return up to ``count`` synthetic images of a run's state as one uint8 picture of shape (3, height, width)."""
+    images = KINDS[config.synthesis.kind].pictures(state, config, count)
     return (make_grid(images, nrow=columns, pad_value=1.0) * 255).round().to(torch.uint8)

@@ -20,6 +20,7 @@ from harness.failures import attempts, release
 from harness.inputs import EAGER, Execution, Where, slow_arithmetic, teacher_command, teacher_name
 from harness.live import driving, plans_of_others
 from harness.mirror import Mirror, default_uri
+from harness.passes import passes_of
 from harness.plan import Cell, Request, make_plan
 from harness.progress import ProgressView
 from harness.records import Plan, write_plan
@@ -116,6 +117,7 @@ def _context(request: Request, teacher: Teacher | None, test: ImageSet) -> dict[
         "budget": request.budget,
         "epochs": epochs.pop() if len(epochs) == 1 else "by row",
         "settings": dict(request.settings),
+        **({"matched_passes": passes_of(request.rows[request.grid.reference])} if request.match_budget else {}),
     }
 
 

@@ -40,23 +40,37 @@ LEFT_OUT = frozenset(
 REGISTRIES = {
     "dfkd.models.classifiers": ("MODELS", ("teacher.architecture", "student.architecture")),
     "dfkd.data.datasets": ("DATASETS", ("data.dataset",)),
+    "dfkd.synthesis.kinds": ("KINDS", ("synthesis.kind",)),
+    "dfkd.replay.kinds": ("KINDS", ("replay.kind",)),
 }
 """Modules with a dict of which a cell uses the entries that these fields name; the other entries, and what only they
 import, are not the cell's."""
 
 TERMS = {
+    "dfkd.losses.attention_transfer": "student_loss.attention_transfer.weight",
     "dfkd.losses.batch_norm": "generator_loss.batch_norm.weight",
+    "dfkd.losses.competition": "generator_loss.adversarial.weight",
     "dfkd.losses.contrastive": "student_loss.sfcl.weight",
+    "dfkd.losses.data_impressions": "generator_loss.impressions.weight",
     "dfkd.losses.high_order": "student_loss.mhad.weight",
+    "dfkd.losses.instance_contrast": "generator_loss.contrast.weight",
+    "dfkd.losses.pixel_norm": "generator_loss.pixel_norm.weight",
+    "dfkd.losses.total_variation": "generator_loss.total_variation.weight",
     "dfkd.models.high_order": "student_loss.mhad.weight",
     "dfkd.models.stages": "student_loss.mhad.weight",
+    "dfkd.synthesis.contrast": "generator_loss.contrast.weight",
 }
 """Modules of one loss term, and the weight that makes them irrelevant when it is 0."""
 
 REAL = ("dfkd.real", "dfkd.real_batches")
 """Modules of methods that learn from real images alone."""
 
-DATA_FREE = ("dfkd.models.generator", "dfkd.models.auxiliary", "dfkd.models.taps", "dfkd.passes", *TERMS)
+DATA_FREE = (
+    *("dfkd.models.generator", "dfkd.models.auxiliary", "dfkd.models.taps", "dfkd.passes"),
+    *("dfkd.synthesis.kinds", "dfkd.synthesis.interface", "dfkd.synthesis.terms", "dfkd.synthesis.generator"),
+    *("dfkd.synthesis.latents", "dfkd.replay.kinds", "dfkd.replay.interface", "dfkd.replay.generator"),
+    *TERMS,
+)
 """Modules of data-free methods alone."""
 
 DIGITS = 16

@@ -56,6 +56,9 @@ def setting(plan: Plan) -> list[str]:
     length = [
         f"budget {context['budget']}" if context.get("budget") else "",
         f"{context['epochs']} epochs" if context.get("epochs") else "",
+        f"data-free rows matched at {context['matched_passes']:,} passes of teacher and student"
+        if context.get("matched_passes")
+        else "",
     ]
     given = [f"{key} = {value}" for key, value in settings.items()] if isinstance(settings, Mapping) else settings
     sentences = [("Data", data), ("Models", models), ("Training", length), ("Settings", given)]

@@ -12,6 +12,7 @@ from search_spaces.loader import available as available
 from search_spaces.loader import line_of as line_of
 from search_spaces.loader import load_budget as load_budget
 from search_spaces.loader import load_dataset as load_dataset
+from search_spaces.loader import load_method as load_method
 from search_spaces.loader import place as place
 from search_spaces.reading import load_grid as load_grid
 from search_spaces.recipes import RECIPES as RECIPES

@@ -30,10 +30,14 @@ class Preset:
     """Dotted key to scalar."""
     budget: str | None = None
     """For a data set: the budget that is used where none is asked for."""
+    year: int | None = None
+    """For a method: of its publication."""
+    source: str = ""
+    """For a method: where it was published."""
 
 
 def available(kind: str) -> list[str]:
-    """Return the names of the built-in ``grids``, ``budgets`` or ``datasets``."""
+    """Return the names of the built-in ``grids``, ``budgets``, ``datasets`` or ``methods``."""
     return sorted(path.stem for path in (FOLDER / kind).glob("*.toml"))
 
 
@@ -126,18 +130,28 @@ def flat_overrides(path: Path, table: Mapping[str, Any], where: str) -> dict[str
     return flat
 
 
+MORE: Mapping[str, Mapping[str, type]] = {"datasets": {"budget": str}, "methods": {"year": int, "source": str}}
+"""What files of presets hold besides title and overrides."""
+
+
 def _load_preset(kind: str, name: str) -> Preset:
     path = find(kind, name)
     table = read_toml(path)
-    known = {"title": str, "set": dict} | ({"budget": str} if kind == "datasets" else {})
+    known = {"title": str, "set": dict, **MORE.get(kind, {})}
     check_keys(path, table, known, f"a file of {kind}")
     overrides = flat_overrides(path, table.get("set", {}), "[set]")
-    return Preset(path.stem, path, table.get("title", path.stem), overrides, table.get("budget"))
+    more = {key: table[key] for key in MORE.get(kind, {}) if key in table}
+    return Preset(path.stem, path, table.get("title", path.stem), overrides, **more)
 
 
 def load_budget(name: str) -> Preset:
     """Return a budget by built-in name or path; raise SpaceError if there is none or it is malformed."""
     return _load_preset("budgets", name)
+
+
+def load_method(name: str) -> Preset:
+    """Return the preset of a method; raise SpaceError if there is none or it is malformed."""
+    return _load_preset("methods", name)
 
 
 def load_dataset(name: str) -> Preset:

@@ -1,4 +1,4 @@
-"""The generator and what it minimises."""
+"""The generator and its optimiser."""
 
 from dataclasses import dataclass, field
 
@@ -9,6 +9,7 @@ GENERATOR_SCHEDULES = ("cosine", "constant")
 SOFTMAX_AXES = ("channels", "positions")
 BLOCK_NORMALISATIONS = ("none", "batch")
 GENERATOR_OUTPUTS = ("normalised", "pixels", "standardised")
+NOISE_LASTS = ("step", "round")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,13 @@ class GeneratorConfig:
     """Of Adam."""
     beta2: float = 0.99
     """Of Adam."""
+    gradient_clip_norm: float = 0.0
+    """A longer gradient is shortened to this norm before each step; 0 leaves it as it is."""
+    noise_for: str = "step"
+    """How long a batch of noise lasts: one ``step``, or a ``round`` of generator and student steps."""
+    class_embedding: int = 0
+    """Length of a learnt vector per class that is appended to z, so that the images are asked to be of that class; 0
+    leaves the generator unconditional. It needs `generator_loss.one_hot.labels` other than ``argmax``."""
     normalisation_when_frozen: str = "batch"
     """In the student's phase the generator's batch norms use the statistics of the ``batch`` or those of the
     ``running`` mean and variance. Not stated in the paper."""
@@ -65,48 +73,11 @@ class GeneratorConfig:
         require_positive("generator.noise_size", self.noise_size)
         require_positive("generator.learning_rate", self.learning_rate)
         require_choice("generator.schedule", self.schedule, GENERATOR_SCHEDULES)
+        require_weight("generator.gradient_clip_norm", self.gradient_clip_norm)
+        require_choice("generator.noise_for", self.noise_for, NOISE_LASTS)
+        require(self.class_embedding >= 0, "an integer >= 0", "generator.class_embedding", self.class_embedding)
         require_choice("generator.output", self.output, GENERATOR_OUTPUTS)
         require_choice("generator.block_normalisation", self.block_normalisation, BLOCK_NORMALISATIONS)
         require_choice("generator.normalisation_when_frozen", self.normalisation_when_frozen, NORMALISATIONS)
         require(0 <= self.beta1 < 1, "in [0, 1)", "generator.beta1", self.beta1)
         require(0 <= self.beta2 < 1, "in [0, 1)", "generator.beta2", self.beta2)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchNormConfig:
-    """Matching the teacher's batch-norm statistics (equation 3)."""
-
-    weight: float = 0.3
-    """The paper's alpha."""
-
-    def __post_init__(self) -> None:
-        require_weight("generator_loss.batch_norm.weight", self.weight)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AdversarialConfig:
-    """Seeking images on which student and teacher differ: minus the distillation loss (equation 10)."""
-
-    weight: float = 1.0
-    """1 in the paper."""
-
-    def __post_init__(self) -> None:
-        require_weight("generator_loss.adversarial.weight", self.weight)
-
-
-@dataclass(frozen=True, kw_only=True)
-class GeneratorLossConfig:
-    """What the generator minimises: alpha * L_BN - L_KD (equation 10)."""
-
-    batch_norm: BatchNormConfig = field(default_factory=BatchNormConfig)
-    """L_BN."""
-    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
-    """- L_KD."""
-
-    def __post_init__(self) -> None:
-        require(
-            self.batch_norm.weight > 0 or self.adversarial.weight > 0,
-            "a sum with at least one term of positive weight, or the generator has nothing to learn",
-            "generator_loss",
-            "all weights 0",
-        )

@@ -1,11 +1,12 @@
 """What the student minimises."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from dfkd.config.orders import REDUCTIONS, parse_orders
 from dfkd.config.rules import require, require_choice, require_positive, require_weight
 
 KL_DIRECTIONS = ("forward", "reverse")
+DISTILLATIONS = ("kl", "l1", "mse")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +15,9 @@ class DistillationConfig:
 
     weight: float = 1.0
     """1 in the paper."""
+    kind: str = "kl"
+    """``kl``: the Kullback-Leibler divergence of the probabilities; or the mean difference of the logits, absolute,
+    ``l1``, or squared, ``mse``. Here and, unless it has a kind of its own, in the generator's adversarial term."""
     temperature: float = 1.0
     """Of both softmaxes, here and in the generator's adversarial term. The paper mentions none."""
     direction: str = "forward"
@@ -21,6 +25,7 @@ class DistillationConfig:
     equation 2 writes it. Here and in the generator's adversarial term."""
 
     def __post_init__(self) -> None:
+        require_choice("student_loss.distillation.kind", self.kind, DISTILLATIONS)
         require_choice("student_loss.distillation.direction", self.direction, KL_DIRECTIONS)
         require_weight("student_loss.distillation.weight", self.weight)
         require_positive("student_loss.distillation.temperature", self.temperature)
@@ -107,6 +112,17 @@ class SFCLConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AttentionTransferConfig:
+    """Responding where the teacher does: the distance of both networks' spatial attention (ZSKT, equation 4)."""
+
+    weight: float = 0.0
+    """0 in the paper; 250 in ZSKT."""
+
+    def __post_init__(self) -> None:
+        require_weight("student_loss.attention_transfer.weight", self.weight)
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudentLossConfig:
     """What the student minimises: L_KD + beta * L_MHAD + gamma * L_SFCL (equation 11)."""
 
@@ -116,10 +132,12 @@ class StudentLossConfig:
     """L_MHAD."""
     sfcl: SFCLConfig = field(default_factory=SFCLConfig)
     """L_SFCL."""
+    attention_transfer: AttentionTransferConfig = field(default_factory=AttentionTransferConfig)
+    """Spatial attention."""
 
     def __post_init__(self) -> None:
         require(
-            self.distillation.weight > 0 or self.mhad.weight > 0 or self.sfcl.weight > 0,
+            any(getattr(self, term.name).weight > 0 for term in fields(self)),
             "a sum with at least one term of positive weight, or the student has nothing to learn",
             "student_loss",
             "all weights 0",

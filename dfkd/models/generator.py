@@ -114,7 +114,7 @@ def _conv_bn_relu(convolution: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
 
 
 class AttentionGenerator(nn.Module):
-    """Noise of shape (batch, noise_size) to images of shape (batch, 3, size, size) in [-1, 1] (tanh).
+    """Noise of shape (batch, noise_size + class_embedding) to images of shape (batch, 3, size, size) in [-1, 1] (tanh).
 
     A linear layer makes a seed of size / 16 pixels; each block doubles it. With an attention weight of 0 the
     attention modules do not exist.
@@ -125,7 +125,8 @@ class AttentionGenerator(nn.Module):
         self.seed_size = image_size // 16
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream(seed, "generator.weights"))
-            self.project = nn.Linear(config.noise_size, CHANNELS[0] * self.seed_size**2)
+            inputs = config.noise_size + config.class_embedding
+            self.project = nn.Linear(inputs, CHANNELS[0] * self.seed_size**2)
             self.normalise = nn.BatchNorm2d(CHANNELS[0])
             self.upsample = nn.ModuleList(
                 spectral_norm(nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=1))
@@ -138,7 +139,7 @@ class AttentionGenerator(nn.Module):
             self.activate = nn.LeakyReLU(0.2)
             self.to_image = nn.Conv2d(CHANNELS[-1], 3, 3, padding=1)
             self.attend: nn.ModuleList = nn.ModuleList(nn.Identity() for _ in self.upsample)
-            self._spread_pixels(torch.randn(8, config.noise_size))
+            self._spread_pixels(torch.randn(8, inputs))
             # A stream of its own, so that the layers above start alike with and without attention.
             torch.manual_seed(stream(seed, "generator.attention.weights"))
             self.attend = nn.ModuleList(_attention(channels, config.attention) for channels in CHANNELS[1:])

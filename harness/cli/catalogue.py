@@ -19,6 +19,7 @@ from harness.cli.options import (
     DatasetOption,
     GridArgument,
     JsonOption,
+    MatchOption,
     SetOption,
     guarded,
     request_of,
@@ -60,10 +61,11 @@ def show(
     dataset: DatasetOption = DEFAULT_DATASET,
     budget: BudgetOption = None,
     settings: SetOption = None,
+    match_budget: MatchOption = False,
     as_json: JsonOption = False,
 ) -> int:
     """Print the rows of a grid and how each differs from the base: key, value, and the base's value in brackets."""
-    request = request_of(grid, dataset, budget, "0", settings)
+    request = request_of(grid, dataset, budget, "0", settings, match_budget=match_budget)
     if as_json:
         rows = [{"name": name, "differs": _differences(request, config)} for name, config in request.rows.items()]
         print(json.dumps(_summary(request) | {"dataset": dataset, "budget": request.budget, "rows": rows}, indent=1))

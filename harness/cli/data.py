@@ -16,7 +16,7 @@ from rich.text import Text
 from dfkd.config import DataConfig
 from dfkd.errors import ConfigError
 from harness.cli.options import DataRootOption, JsonOption, SetOption, errors, guarded
-from harness.plan import base_config, parse_settings
+from harness.layers import base_config, parse_settings
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the data set: see docs/data.md.")]
 

@@ -26,7 +26,8 @@ from harness.cli.options import (
     guarded,
 )
 from harness.cli.precision import with_precision
-from harness.plan import expand, parse_settings
+from harness.layers import parse_settings
+from harness.plan import expand
 from harness.room import Room
 from harness.store import open_store
 from search_spaces import GridFile, Row

@@ -15,6 +15,7 @@ from harness.cli.options import (
     DatasetOption,
     GridArgument,
     JsonOption,
+    MatchOption,
     SeedsOption,
     SetOption,
     StoreOption,
@@ -41,6 +42,7 @@ def explain(
     budget: BudgetOption = None,
     seeds: SeedsOption = DEFAULT_SEEDS,
     settings: SetOption = None,
+    match_budget: MatchOption = False,
     store: StoreOption = DEFAULT_STORE,
     teacher: TeacherOption = None,
     selection: SelectionOption = Selection.last,
@@ -51,7 +53,7 @@ def explain(
     from reports import explain as runs_behind
     from reports import explained
 
-    request = request_of(grid, dataset, budget, seeds, settings)
+    request = request_of(grid, dataset, budget, seeds, settings, match_budget=match_budget)
     opened = Store(store.expanduser().resolve())
     plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
     links = _links(plan, opened, tracking_uri)

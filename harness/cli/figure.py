@@ -17,6 +17,7 @@ from harness.cli.options import (
     BudgetOption,
     DataRootOption,
     DatasetOption,
+    MatchOption,
     SeedsOption,
     SetOption,
     StoreOption,
@@ -79,6 +80,7 @@ def figure(
     budget: BudgetOption = None,
     seeds: SeedsOption = DEFAULT_SEEDS,
     settings: SetOption = None,
+    match_budget: MatchOption = False,
     store: StoreOption = DEFAULT_STORE,
     teacher: TeacherOption = None,
     selection: SelectionOption = Selection.last,
@@ -96,7 +98,7 @@ def figure(
         with refusals():
             drawn = _of_search(name, opened, target)
     else:
-        request = request_of(target, dataset, budget, seeds, settings)
+        request = request_of(target, dataset, budget, seeds, settings, match_budget=match_budget)
         plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
         with refusals():
             drawn = _of_grid(name, opened, plan, request, data_root, selection, metric=metric, field=field, cost=cost)

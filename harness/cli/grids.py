@@ -30,6 +30,7 @@ from harness.cli.options import (
     GpusOption,
     GridArgument,
     JsonOption,
+    MatchOption,
     Pack,
     PackOption,
     PrecisionOption,
@@ -48,6 +49,7 @@ from harness.cli.options import (
 )
 from harness.cli.precision import with_precision
 from harness.cli.status import counts_sentence
+from harness.passes import passes_words
 from harness.records import CellRecord, Plan, PlannedCell
 from harness.staleness import code_counts, stale_cells
 from harness.store import Snapshot, Store, counts, known_store, open_store
@@ -71,6 +73,7 @@ def plan(
     budget: BudgetOption = None,
     seeds: SeedsOption = DEFAULT_SEEDS,
     settings: SetOption = None,
+    match_budget: MatchOption = False,
     precision: PrecisionOption = None,
     store: StoreOption = DEFAULT_STORE,
     teacher: TeacherOption = None,
@@ -91,7 +94,7 @@ def plan(
     settings = with_precision(
         settings, precision, dataset=dataset, budget=budget, device=device, threads=cpus_per_trial, store=store
     )
-    request = request_of(grid, dataset, budget, seeds, settings)
+    request = request_of(grid, dataset, budget, seeds, settings, match_budget=match_budget)
     opened = Snapshot(known_store(store).root)
     prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=probe, cache=False)
     totals = counts(opened, list(prepared.plan.ids))
@@ -113,6 +116,8 @@ def plan(
     else:
         _print_plan(prepared.plan, opened, totals)
         print(price_words(prepared.plan, price, opened))
+        if words := passes_words(request.rows, request.grid.reference):
+            print(words if match_budget else f"{words} `--match-budget` makes them alike.")
         if former := stale_cells(opened.root, prepared.plan.ids, opened.read):
             print(_stale_sentence(len(former), Stale.mark))
     if prepared.teacher is None:
@@ -164,6 +169,7 @@ def ablate(
     budget: BudgetOption = None,
     seeds: SeedsOption = DEFAULT_SEEDS,
     settings: SetOption = None,
+    match_budget: MatchOption = False,
     precision: PrecisionOption = None,
     store: StoreOption = DEFAULT_STORE,
     teacher: TeacherOption = None,
@@ -202,7 +208,7 @@ def ablate(
     settings = with_precision(
         settings, precision, dataset=dataset, budget=budget, device=device, threads=cpus_per_trial, store=store
     )
-    request = request_of(grid, dataset, budget, seeds, settings)
+    request = request_of(grid, dataset, budget, seeds, settings, match_budget=match_budget)
     check_pack(pack, address=address, executor=executor)
     chosen = join_cluster(address, executor, device)
     execution = Execution(engine.value, checkpoint_activations)
@@ -212,6 +218,8 @@ def ablate(
     totals = counts(opened, list(prepared.plan.ids))
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{prepared.plan.title} ({prepared.plan.grid}): {counts_sentence(totals)}")
+    if not match_budget and (words := passes_words(request.rows, request.grid.reference)):
+        console.print(f"{words} `--match-budget` makes them alike.", markup=False)
     former = stale_cells(opened.root, prepared.plan.ids)
     if former:
         console.print(_stale_sentence(len(former), stale), markup=False)

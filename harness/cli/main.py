@@ -11,6 +11,7 @@ from harness.cli import (
     figure,
     gc,
     grids,
+    methods,
     mlflow,
     models,
     paper,
@@ -48,6 +49,7 @@ app.command(name="export-store")(transfer.export_store)
 app.command(name="import-store")(transfer.import_store)
 app.command(name="export")(export.export)
 app.command(name="models")(models.models)
+app.command(name="methods")(methods.methods)
 app.add_typer(catalogue.app, name="grids")
 app.add_typer(data.app, name="data")
 app.add_typer(spaces.app, name="spaces")

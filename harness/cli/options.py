@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 
 from dfkd.errors import UserError
-from harness.plan import Request, expand, parse_seeds, parse_settings
+from harness.layers import parse_settings
+from harness.plan import Request, expand, parse_seeds
 from search_spaces import SpaceError, load_grid
 
 P = ParamSpec("P")
@@ -31,7 +32,20 @@ BudgetOption = Annotated[
 ]
 SeedsOption = Annotated[str, typer.Option("--seeds", metavar="0,1,2", help="Seeds that every row is run with.")]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one field; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="[METHOD:]KEY=VALUE",
+        help="Override one field, of all rows or of those of one method; repeatable.",
+    ),
+]
+MatchOption = Annotated[
+    bool,
+    typer.Option(
+        "--match-budget",
+        help="Give data-free rows as many rounds as make them cost what the reference row costs, in forward and "
+        "backward passes of teacher and student.",
+    ),
 ]
 StoreOption = Annotated[Path, typer.Option("--store", help="Folder of the run store.")]
 TeacherOption = Annotated[
@@ -188,7 +202,15 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
     return run
 
 
-def request_of(grid: str, dataset: str, budget: str | None, seeds: str, settings: list[str] | None) -> Request:
+def request_of(
+    grid: str,
+    dataset: str,
+    budget: str | None,
+    seeds: str,
+    settings: list[str] | None,
+    *,
+    match_budget: bool = False,
+) -> Request:
     """Return the request that the options make."""
     return expand(
         load_grid(grid),
@@ -196,4 +218,5 @@ def request_of(grid: str, dataset: str, budget: str | None, seeds: str, settings
         budget=budget,
         seeds=parse_seeds(seeds),
         settings=parse_settings(settings or []),
+        match_budget=match_budget,
     )

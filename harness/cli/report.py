@@ -16,6 +16,7 @@ from harness.cli.options import (
     DataRootOption,
     DatasetOption,
     GridArgument,
+    MatchOption,
     SeedsOption,
     SetOption,
     StoreOption,
@@ -80,6 +81,7 @@ def report(
     budget: BudgetOption = None,
     seeds: SeedsOption = DEFAULT_SEEDS,
     settings: SetOption = None,
+    match_budget: MatchOption = False,
     store: StoreOption = DEFAULT_STORE,
     teacher: TeacherOption = None,
     output_format: Annotated[
@@ -103,7 +105,7 @@ def report(
     names = parse_columns(columns)
     if output_format == Format.excel and out is None:
         raise ConfigError("`--format excel` must be given a file, but there is no `--out`. Add `--out FILE.xlsx`.")
-    request = request_of(grid, dataset, budget, seeds, settings)
+    request = request_of(grid, dataset, budget, seeds, settings, match_budget=match_budget)
     opened = known_store(store)
     plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
     stale = marked_stale(plan, opened)
@@ -119,7 +121,10 @@ def report(
                 stale=stale,
                 networks=network_costs(students_of(runs_frame(opened.root, plan), plan), plan),
                 pictures=all_pictures(plan, opened, request=request, data_root=data_root),
-                arguments=_arguments(dataset, budget, seeds, settings, data_root, store),
+                arguments=[
+                    *_arguments(dataset, budget, seeds, settings, data_root, store),
+                    *(["--match-budget"] if match_budget else []),
+                ],
             )
         else:
             frame = runs_frame(opened.root, plan)

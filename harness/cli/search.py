@@ -33,7 +33,8 @@ from harness.cli.options import (
 )
 from harness.cli.precision import with_precision
 from harness.cli.retune import retune
-from harness.plan import parse_seeds, parse_settings
+from harness.layers import parse_settings
+from harness.plan import parse_seeds
 from harness.store import open_store
 from search_spaces import load_grid, load_space
 

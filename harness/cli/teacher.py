@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from dfkd.config import RunConfig
 from dfkd.errors import CheckpointError, ConfigError
 from harness.cli.options import DEFAULT_STORE, DataRootOption, DeviceOption, SetOption, StoreOption, guarded
-from harness.plan import base_config, chosen_recipe, parse_settings
+from harness.layers import base_config, chosen_recipe, parse_settings
 from harness.store import Store, open_store
 
 

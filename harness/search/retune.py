@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 
 from dfkd.errors import ConfigError
 from dfkd.overrides import Scalar
+from harness.layers import settings_for
 from harness.plan import digest, expand
 from harness.records import Plan
 from harness.search.conclude import write_grid
@@ -88,7 +89,8 @@ def prepare_ablation(
             raise ConfigError(
                 f"Every row of {grid.path} must leave something to search, but {row.name!r} fixes all of {space.path}."
             )
-        fixed = replace(task, settings={**task.settings, **row.overrides})
+        method = request.rows[row.name].method
+        fixed = replace(task, settings={**settings_for(task.settings, method), **row.overrides})
         search = prepare_search(left, fixed, objectives=objectives, store=store, purpose=f"{grid.name}: {row.name}")
         rows.append(RowSearch(row.name, row.overrides, search))
     name = f"{space.name}-{grid.name}-{digest([row.search.name for row in rows])[:8]}"

@@ -118,6 +118,11 @@ def prepare_search(
         SpaceError: an unknown budget, or a malformed file.
     """
     for key in space.keys:
+        if key == "method":
+            raise ConfigError(
+                f"{space.path} must not search `method`, which alone is but a name: its preset is applied once. Search "
+                "the method of `[base]`, or of `--set method=...`."
+            )
         if key in task.settings:
             raise ConfigError(
                 f"`--set` must leave what is searched alone, but `{key}` is set, and {space.path} searches it. Edit a "

@@ -30,7 +30,7 @@ def test_both_sides_draw_the_same_noise():
     """DataFree calls torch.randn(size=..., device=...): the default stream, in the batch's shape."""
     ours = side()
     torch.manual_seed(3)
-    drawn = ours.learners.draw_noise()
+    drawn = ours.learners.synthesizer.latents.draw(ours.config.schedule.batch_size)[0]
     torch.manual_seed(3)
     assert torch.equal(drawn, torch.randn(size=(2, 256), device="cpu"))
 

@@ -27,7 +27,11 @@ def unchecked():
 
 
 def modules(learners):
-    return {"generator": learners.generator, "student": learners.student.network, "auxiliary": learners.auxiliary}
+    return {
+        "generator": learners.synthesizer.network,
+        "student": learners.student.network,
+        "auxiliary": learners.auxiliary,
+    }
 
 
 def assert_same(one, other, *, exactly):
@@ -132,7 +136,7 @@ def test_checkpointing_keeps_less_for_the_backward_pass(tiny, teacher):
         with torch.autograd.graph.saved_tensors_hooks(
             lambda x, sizes=sizes: sizes.update({x.data_ptr(): x.nbytes}) or x, lambda x: x
         ):
-            images = learners.network_input(learners.passes.generator(learners.draw_noise()))
+            images = learners.judges.network_input(learners.passes.generator(learners.synthesizer.latents.draw(8)[0]))
             learners.passes.teacher_with_statistics(images)
             learners.passes.frozen_student(images)
         kept.append(sum(sizes.values()))

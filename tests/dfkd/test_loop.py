@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import dfkd.loop
+import dfkd.losses.distances
 import dfkd.models.auxiliary
 import dfkd.passes
-import dfkd.steps
 from dfkd.errors import TrainingDivergedError
 from dfkd.loop import TIMINGS, distill, epoch_phases, run_summary
 from dfkd.overrides import flatten
@@ -75,7 +75,7 @@ def test_a_record_has_the_terms_that_are_on_and_no_other(run, on):
     ("off", "module", "function"),
     [
         (("generator_loss.batch_norm",), dfkd.passes, "batch_norm_statistics"),
-        (("generator_loss.adversarial", "student_loss.distillation"), dfkd.steps, "soft_target_kl"),
+        (("generator_loss.adversarial", "student_loss.distillation"), dfkd.losses.distances, "soft_target_kl"),
         (("student_loss.mhad",), dfkd.models.auxiliary, "attention_distance"),
         (("student_loss.sfcl",), dfkd.models.auxiliary, "semantic_contrast"),
     ],

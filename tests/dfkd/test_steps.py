@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-import dfkd.steps
+import dfkd.losses.distances
 from dfkd.losses import batch_norm_statistics, soft_target_kl
 from dfkd.models.taps import tap_batch_norms, tap_features
-from dfkd.steps import describe_batch, generator_step, gradient_norm, student_step
+from dfkd.stepping import gradient_norm
+from dfkd.steps import describe_batch, generator_step, student_step
 
 
 def snapshot(module):
@@ -34,19 +35,19 @@ def test_without_the_adversarial_term_the_generator_does_not_ask_the_student(tin
 def test_the_generator_step_changes_the_generator_alone(tiny, learners, teacher):
     learners = learners()
     others = (teacher.classifier.network, learners.student.network, learners.auxiliary)
-    before, core = [snapshot(m) for m in others], snapshot(learners.generator)
+    before, core = [snapshot(m) for m in others], snapshot(learners.synthesizer.network)
     generator_step(tiny(), learners)
     assert all(equal(snapshot(m), state) for m, state in zip(others, before, strict=True))
     assert all(p.grad is None for m in others for p in m.parameters())
-    after = snapshot(learners.generator)
-    assert all(not torch.equal(after[name], core[name]) for name, _ in learners.generator.named_parameters())
+    after = snapshot(learners.synthesizer.network)
+    assert all(not torch.equal(after[name], core[name]) for name, _ in learners.synthesizer.network.named_parameters())
 
 
 @pytest.mark.parametrize("attention", ["frozen", "shared", "student", "both"])
 def test_the_student_step_changes_the_student_and_what_is_trained_beside_it(tiny, learners, teacher, attention):
     config = tiny({"student_loss.mhad.attention": attention})
     learners = learners({"student_loss.mhad.attention": attention})
-    network, generator = teacher.classifier.network, learners.generator
+    network, generator = teacher.classifier.network, learners.synthesizer.network
     frozen = snapshot(network)
     fixed = [(p, p.detach().clone()) for p in generator.parameters()]
     beside = [(p, p.detach().clone()) for p in learners.auxiliary.parameters()]
@@ -78,7 +79,7 @@ def test_the_generators_gradient_is_that_of_equation_10(tiny, learners):
     terms = generator_step(tiny(overrides), ours)
     # 0.5 L_BN - 2 KL; the teacher is in evaluation mode, the student normalises by the batch's own statistics.
     teacher, student = twin.teacher.classifier.network.eval(), twin.student.network.train()
-    images = twin.network_input(twin.generator(twin.draw_noise()))
+    images = twin.judges.network_input(twin.synthesizer.network(twin.synthesizer.latents.draw(8)[0]))
     with tap_batch_norms(teacher, enabled=True) as (layers, inputs):
         logits = teacher(images)
     matching, divergence = (
@@ -87,8 +88,8 @@ def test_the_generators_gradient_is_that_of_equation_10(tiny, learners):
     )
     (0.5 * matching - 2 * divergence).backward()
     assert loss_terms(terms) == {"generator_loss.batch_norm": matching, "generator_loss.adversarial": -divergence}
-    assert terms["generator.gradient_norm"] == gradient_norm(ours.generator.parameters())
-    for p, q in zip(ours.generator.parameters(), twin.generator.parameters(), strict=True):
+    assert terms["generator.gradient_norm"] == gradient_norm(ours.synthesizer.network.parameters())
+    for p, q in zip(ours.synthesizer.network.parameters(), twin.synthesizer.network.parameters(), strict=True):
         torch.testing.assert_close(p.grad, q.grad, rtol=1e-3, atol=1e-6)
 
 
@@ -101,7 +102,7 @@ def test_the_students_gradient_is_that_of_equation_11(tiny, learners):
     ours, twin = learners(overrides), learners(overrides)
     terms = student_step(tiny(overrides), ours)
     with torch.no_grad():
-        images = twin.network_input(twin.generator(twin.draw_noise()))
+        images = twin.judges.network_input(twin.synthesizer.network(twin.synthesizer.latents.draw(8)[0]))
     with tap_features(twin.teacher.classifier, enabled=True) as theirs, tap_features(twin.student, enabled=True) as own:
         teacher_logits, student_logits = twin.teacher.classifier.network(images), twin.student.network.train()(images)
     expected = {
@@ -137,15 +138,17 @@ def test_the_students_gradient_is_that_of_equation_11(tiny, learners):
 def test_one_seed_starts_every_row_of_an_ablation_alike(learners, other):
     one, two = learners(), learners(other)
     assert equal(snapshot(one.student.network), snapshot(two.student.network))
-    core = [{k: v for k, v in snapshot(x.generator).items() if not k.startswith("attend.")} for x in (one, two)]
+    core = [
+        {k: v for k, v in snapshot(x.synthesizer.network).items() if not k.startswith("attend.")} for x in (one, two)
+    ]
     assert equal(*core)
-    assert torch.equal(one.draw_noise(), two.draw_noise())
+    assert torch.equal(one.synthesizer.latents.draw(8)[0], two.synthesizer.latents.draw(8)[0])
 
 
 def test_another_seed_starts_elsewhere(learners):
     one, two = learners(), learners({"seed": 1})
     assert not equal(snapshot(one.student.network), snapshot(two.student.network))
-    assert not torch.equal(one.draw_noise(), two.draw_noise())
+    assert not torch.equal(one.synthesizer.latents.draw(8)[0], two.synthesizer.latents.draw(8)[0])
 
 
 def test_a_gradients_norm_is_that_of_all_parameters_together():
@@ -195,7 +198,7 @@ def test_a_frozen_network_normalises_as_asked_and_remembers_nothing(tiny, learne
         "generator.normalisation_when_frozen": normalisation,
     }
     ours, modes = learners(overrides), {"generator": [], "student": []}
-    for name, network in (("generator", ours.generator), ("student", ours.student.network)):
+    for name, network in (("generator", ours.synthesizer.network), ("student", ours.student.network)):
         network.register_forward_pre_hook(lambda module, args, name=name: modes[name].append(module.training))
     remembered = snapshot(ours.student.network)
     generator_step(tiny(overrides), ours)
@@ -208,8 +211,10 @@ def test_a_frozen_network_normalises_as_asked_and_remembers_nothing(tiny, learne
 
 def test_the_direction_of_the_divergence_reaches_both_players(tiny, learners, monkeypatch):
     seen = []
-    step = dfkd.steps.soft_target_kl
-    monkeypatch.setattr(dfkd.steps, "soft_target_kl", lambda *a, **k: seen.append(k["direction"]) or step(*a, **k))
+    step = dfkd.losses.distances.soft_target_kl
+    monkeypatch.setattr(
+        dfkd.losses.distances, "soft_target_kl", lambda *a, **k: seen.append(k["direction"]) or step(*a, **k)
+    )
     overrides = {"student_loss.distillation.direction": "reverse"}
     ours = learners(overrides)
     generator_step(tiny(overrides), ours)
@@ -225,7 +230,11 @@ def test_bfloat16_runs_and_keeps_weights_and_terms_in_float32(tiny, learners, ch
     terms = generator_step(tiny(overrides), learners) | student_step(tiny(overrides), learners)
     assert set(seen) == {torch.bfloat16}
     assert {t.dtype for t in terms.values()} == {torch.float32}
-    assert all(p.dtype == torch.float32 for m in (learners.student.network, learners.generator) for p in m.parameters())
+    assert all(
+        p.dtype == torch.float32
+        for m in (learners.student.network, learners.synthesizer.network)
+        for p in m.parameters()
+    )
 
 
 def test_channels_last_reaches_the_networks(tiny, learners):

@@ -7,7 +7,7 @@ from dfkd.overrides import with_overrides
 from harness import arithmetic
 from harness.arithmetic import CANDIDATES, Choice, fastest_arithmetic, name
 from harness.cli.main import app
-from harness.plan import base_config, parse_settings
+from harness.layers import base_config, parse_settings
 from small import SMALL, sets
 
 

@@ -17,8 +17,9 @@ from harness.cells import picture_epochs, prepare_cell, run_cell
 from harness.driver import prepare
 from harness.freshness import begin_afresh
 from harness.inputs import Where
+from harness.layers import parse_settings
 from harness.leases import LeaseLostError
-from harness.plan import expand, parse_settings
+from harness.plan import expand
 from harness.records import read_json, read_log, write_json
 from harness.store import Store
 from search_spaces import load_grid

@@ -16,7 +16,8 @@ from harness.cells import prepare_cell, run_cell
 from harness.driver import prepare
 from harness.engines import choose_engine, engine_sentences
 from harness.inputs import EAGER, Execution, Where
-from harness.plan import expand, parse_settings
+from harness.layers import parse_settings
+from harness.plan import expand
 from harness.probe import Taken
 from harness.rates import Rates, like_cells
 from harness.records import read_json, read_log, write_json

@@ -38,11 +38,11 @@ def test_equal_code_has_one_fingerprint_of_sixteen_digits():
     ],
 )
 def test_comments_docstrings_and_formatting_do_not_enter(old, new):
-    assert of(sources=edited("dfkd.steps", old, new)) == of()
+    assert of(sources=edited("dfkd.stepping", old, new)) == of()
 
 
 def test_code_does():
-    assert of(sources=edited("dfkd.steps", "requires_grad_(True)", "requires_grad_(False)")) != of()
+    assert of(sources=edited("dfkd.stepping", "requires_grad_(True)", "requires_grad_(False)")) != of()
     assert of(sources=edited("dfkd.losses.distillation", "temperature**2", "temperature**3")) != of()
 
 

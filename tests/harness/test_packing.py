@@ -7,8 +7,9 @@ import pytest
 import harness.company
 from harness.company import ProbeError, costliest, measure, pack
 from harness.driver import prepare
+from harness.layers import parse_settings
 from harness.packing import Measured, candidates, choose, fitting, memory_cap, next_company
-from harness.plan import expand, parse_settings
+from harness.plan import expand
 from harness.store import Store
 from outcome import refused
 from search_spaces import load_grid

@@ -10,7 +10,8 @@ from dfkd.config import RunConfig
 from dfkd.errors import ConfigError
 from dfkd.overrides import flatten, with_overrides
 from harness.inputs import teacher_name
-from harness.plan import Cell, digest, expand, make_plan, parse_seeds, parse_settings
+from harness.layers import parse_settings
+from harness.plan import Cell, digest, expand, make_plan, parse_seeds
 from search_spaces import load_grid
 
 

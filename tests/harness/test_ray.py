@@ -16,9 +16,10 @@ from harness.cells import prepare_cell, run_cell
 from harness.driver import prepare
 from harness.executors.tune import run_ray
 from harness.inputs import Where
+from harness.layers import parse_settings
 from harness.leases import last_holder
 from harness.mirror import CELL_TAG, EXPERIMENT
-from harness.plan import expand, parse_settings
+from harness.plan import expand
 from harness.records import read_log
 from harness.room import Room
 from harness.store import Store

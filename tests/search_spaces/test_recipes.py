@@ -6,7 +6,7 @@ from dfkd.config import RunConfig
 from dfkd.config.data import DATASETS
 from dfkd.config.networks import INITIAL_WEIGHTS
 from dfkd.overrides import KEYS, with_overrides
-from harness.plan import base_config, chosen_recipe
+from harness.layers import base_config, chosen_recipe
 from search_spaces import SpaceError, load_recipes, teacher_recipe
 
 GOOD = '[[recipe]]\nname = "a"\ndatasets = ["digits"]\ninit = "random"\nevidence = "none"\n'

@@ -1,0 +1,115 @@
+"""What a run costs in passes of teacher and student, and rows of other rhythms brought to the cost of one of them.
+
+A pass is one forward or one backward pass of one of the two networks over one image. Generators, projections and memory
+are left out: the classifiers' passes are what methods spend most on, and what the literature counts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dfkd.config import REAL_METHODS, RunConfig
+from dfkd.errors import ConfigError
+from dfkd.overrides import with_overrides
+from search_spaces import Grid
+
+RHYTHM = ("schedule.iterations_per_epoch", "schedule.generator_steps", "schedule.student_steps")
+"""What is changed to bring a row to another's cost."""
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Passes per image of each network, forward and backward together."""
+
+    teacher: int
+    """Of the teacher."""
+    student: int
+    """Of the student."""
+
+    @property
+    def total(self) -> int:
+        """Return both networks'."""
+        return self.teacher + self.student
+
+
+def generator_step(config: RunConfig) -> Passes:
+    """Return what a synthesis step costs: the teacher forward and back, and so the student where a term asks it."""
+    if config.method in REAL_METHODS:
+        return Passes(0, 0)
+    return Passes(2, 2 if config.generator_loss.adversarial.weight > 0 else 0)
+
+
+def student_step(config: RunConfig) -> Passes:
+    """Return what a student step costs: the teacher forward, if it is asked, and the student forward and back."""
+    return Passes(0 if config.method == "scratch" else 1, 2)
+
+
+def passes_of_round(config: RunConfig) -> int:
+    """Return the passes per image of a round of generator and student steps."""
+    schedule = config.schedule
+    return generator_step(config).total * schedule.generator_steps + student_step(config).total * schedule.student_steps
+
+
+def passes_of(config: RunConfig) -> int:
+    """Return the passes of a whole run, over all its images."""
+    schedule = config.schedule
+    return passes_of_round(config) * schedule.batch_size * schedule.iterations_per_epoch * schedule.epochs
+
+
+def matched(config: RunConfig, passes: int) -> RunConfig:
+    """Return ``config`` with as many rounds an epoch as cost closest to ``passes`` in all, and at least one.
+
+    Where one round an epoch is already too dear, its generator and student steps are cut in proportion.
+    """
+    epochs = config.schedule.epochs
+    one_round = passes_of_round(config) * config.schedule.batch_size
+    rounds = passes / (epochs * one_round)
+    if rounds >= 1:
+        return with_overrides(config, {"schedule.iterations_per_epoch": round(rounds)})
+    steps = {
+        f"schedule.{phase}_steps": max(1, round(rounds * getattr(config.schedule, f"{phase}_steps")))
+        for phase in ("generator", "student")
+    }
+    return with_overrides(config, {"schedule.iterations_per_epoch": 1, **steps})
+
+
+def match_rows(grid: Grid, rows: Mapping[str, RunConfig]) -> dict[str, RunConfig]:
+    """Return the rows with the data-free ones brought to the cost of the grid's reference row.
+
+    Upper bounds stay as they are: as many student steps of as many images as the reference.
+
+    Raises:
+        ConfigError: the reference learns from real images, or a row fixes its own rhythm.
+    """
+    reference = rows[grid.reference]
+    if reference.learns_from_real_images:
+        raise ConfigError(
+            f"`--match-budget` must have a data-free row to match, but {grid.path}'s reference is {grid.reference!r}, "
+            "which learns from real images. Name another as `reference`."
+        )
+    for row in grid.rows:
+        for key in RHYTHM:
+            if key in row.overrides:
+                raise ConfigError(
+                    f"`--match-budget` must be free to choose a row's rhythm, but {row.name!r} of {grid.path} sets "
+                    f"`{key}`. Leave `--match-budget` out, or edit a copy of the file."
+                )
+    passes = passes_of(reference)
+    return {
+        name: config if name == grid.reference or config.learns_from_real_images else matched(config, passes)
+        for name, config in rows.items()
+    }
+
+
+def passes_words(rows: Mapping[str, RunConfig], reference: str) -> str | None:
+    """Return what each data-free row costs beside the reference, in a sentence; None where all cost the same."""
+    base = passes_of(rows[reference])
+    others = {
+        name: passes_of(config) / base
+        for name, config in rows.items()
+        if name != reference and not config.learns_from_real_images
+    }
+    differing = {name: share for name, share in others.items() if abs(share - 1) > 0.005}
+    if rows[reference].learns_from_real_images or not differing:
+        return None
+    listed = ", ".join(f"{name} {share:.2f}" for name, share in differing.items())
+    return f"Passes of teacher and student a cell: {base:,} in {reference!r}; times that: {listed}."

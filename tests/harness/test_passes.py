@@ -1,0 +1,91 @@
+"""The cost of methods in passes, by hand, and rows brought to the cost of one."""
+
+import pytest
+
+from dfkd.config import RunConfig
+from dfkd.errors import ConfigError
+from dfkd.overrides import flatten, with_overrides
+from harness.passes import generator_step, matched, passes_of, passes_words, student_step
+from harness.plan import expand
+from search_spaces import load_grid, load_method
+
+RHYTHM = {
+    "schedule.epochs": 2,
+    "schedule.iterations_per_epoch": 3,
+    "schedule.generator_steps": 5,
+    "schedule.student_steps": 7,
+    "schedule.batch_size": 11,
+}
+
+
+def of(method, overrides=RHYTHM):
+    return with_overrides(RunConfig(), {**load_method(method).overrides, "method": method, **overrides})
+
+
+@pytest.mark.parametrize(
+    ("method", "generator", "student"),
+    [
+        # Teacher forward and back, student forward and back; then teacher forward, student forward and back.
+        ("dfkd_fgvc", 4, 3),
+        ("zskt", 4, 3),
+        ("dfad", 4, 3),
+        ("dfq", 4, 3),
+        ("mad", 4, 3),
+        ("dafl", 2, 3),  # the generator does not ask the student
+        ("scratch", 0, 2),
+        ("real_kd", 0, 3),
+    ],
+)
+def test_a_run_costs_its_steps(method, generator, student):
+    config = of(method)
+    assert (generator_step(config).total, student_step(config).total) == (generator, student)
+    assert passes_of(config) == 2 * 3 * 11 * (5 * generator + 7 * student)
+
+
+def test_a_row_gets_as_many_rounds_as_cost_the_same():
+    # DAFL's round of one step each is 2 + 3 = 5 passes; 2 epochs of 40 rounds of 11 images are 4,400.
+    config = matched(of("dafl", {**RHYTHM, "schedule.generator_steps": 1, "schedule.student_steps": 1}), 4400)
+    assert config.schedule.iterations_per_epoch == 40
+    assert passes_of(config) == 4400
+
+
+def test_a_round_that_is_too_dear_is_cut_in_proportion():
+    # A round of 40 and 80 steps is 40 * 4 + 80 * 3 = 400 passes an image; 100 are a quarter of it.
+    long = of("dfq", {**RHYTHM, "schedule.generator_steps": 40, "schedule.student_steps": 80})
+    config = matched(long, 100 * 11 * 2)
+    schedule = config.schedule
+    assert (schedule.iterations_per_epoch, schedule.generator_steps, schedule.student_steps) == (1, 10, 20)
+
+
+def test_rows_of_a_grid_are_matched_and_the_rest_of_them_is_left_alone():
+    plain, even = (
+        expand(load_grid("table1"), dataset="digits", budget="demo", seeds=(0,), settings={}, match_budget=match)
+        for match in (False, True)
+    )
+    target = passes_of(even.rows["DFKD-FGVC"])
+    for name, config in even.rows.items():
+        before, after = flatten(plain.rows[name]), flatten(config)
+        changed = {key for key in before if before[key] != after[key]}
+        if config.learns_from_real_images or name == "DFKD-FGVC":
+            assert not changed
+        else:
+            assert changed == {"schedule.iterations_per_epoch"}
+            assert passes_of(config) == pytest.approx(target, rel=0.05)
+    words = passes_words(plain.rows, "DFKD-FGVC")
+    assert "179,200 in 'DFKD-FGVC'" in words  # 10 epochs x 7 rounds x 32 images x (8 x 4 + 16 x 3)
+    assert "DAFL 0.06" in words  # 5 / 80
+    assert "Real" not in words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[[row]]\nname = "r"\nset = { method = "scratch" }\n', "reference is 'r', which learns from real images"),
+        ('[[row]]\nname = "a"\n[[row]]\nname = "b"\nset = { "schedule.student_steps" = 3 }\n', "'b'.*student_steps"),
+    ],
+)
+def test_what_cannot_be_matched_is_refused(text, words, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        expand(load_grid(str(path)), dataset="digits", budget="smoke", seeds=(0,), settings={}, match_budget=True)
