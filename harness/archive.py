@@ -28,8 +28,11 @@ PARTS = ("plans", "cells", "teachers", "studies")
 ENDS = ("result.json", "diverged.json")
 """Files of which one says that a cell has ended; in a cell that is put together it comes last."""
 
-CHECKPOINTS = ("student.pt", "state.pt", "training.json")
-"""Files of a cell that are carried where asked for: the last two are those of an unfinished one."""
+UNFINISHED = ("state.pt", "training.json")
+"""Files of an unfinished cell, which are carried where asked for."""
+
+CHECKPOINTS = ("student.pt", "networks.pt", *UNFINISHED)
+"""Files of a cell that are carried where asked for."""
 
 SAME = ("last", "best_on_test", "best_epoch", "final_mean", "final_sd", "final_epochs", "validation_last")
 """Entries of two results that must agree for them to be one; the rest is time and machine."""
@@ -66,7 +69,7 @@ def _members(store: Store, *, checkpoints: bool) -> Iterator[Path]:
         if not ended and not under_way:
             continue
         for path in sorted(folder.rglob("*")):
-            if not _is_carried(path) or (path.name in CHECKPOINTS[1:] and ended):
+            if not _is_carried(path) or (path.name in UNFINISHED and ended):
                 continue
             if checkpoints or path.name not in CHECKPOINTS:
                 yield path
