@@ -204,26 +204,31 @@ def _of_grid(
 
 def _of_search(name: Name, store: Store, study: str) -> "Figure":
     """Return a figure of a search's trials."""
-    from harness.search.trials import find_study, parameter_importances, read_trials, trial_lines
+    from harness.search.trials import find_study, parameter_importances, read_trials, study_objectives, trial_lines
     from reports import figures
     from reports.statistics import Interval
 
-    trials = read_trials(find_study(store, study))
+    folder = find_study(store, study)
+    trials, objectives = read_trials(folder), study_objectives(folder)
     lines = pd.DataFrame(trial_lines(trials), columns=None if trials else ["number", "state", "value", "value_2"])
     lines = lines.astype({"value": float, "value_2": float})
     parameters = [str(column) for column in lines if column not in ("number", "state", "value", "value_2")]
+    title = objectives[0].title
     match name:
         case Name.history:
-            return figures.search_history(lines, objective="first objective")
+            return figures.search_history(lines, objective=title)
         case Name.parallel:
-            return figures.parallel_coordinates(lines, parameters=parameters, objective="first objective")
+            return figures.parallel_coordinates(lines, parameters=parameters, objective=title)
         case Name.front:
-            if lines["value_2"].isna().all():
-                raise ConfigError(f"`dfkd figure front` needs a search of two objectives, but {study!r} has one.")
-            return figures.objective_front(lines, objectives=("first objective", "second objective"))
+            if len(objectives) < 2:
+                raise ConfigError(
+                    f"`dfkd figure front` needs a search of two objectives, but {folder.name!r} has {title} alone."
+                )
+            second = objectives[1]
+            return figures.objective_front(lines, objectives=(title, second.title), minimised=second.minimised)
         case _:
             shares = {
                 parameter: (share, Interval(*map(float, np.quantile(drawn, [0.025, 0.975]))))
                 for parameter, (share, drawn) in parameter_importances(trials).items()
             }
-            return figures.importances(shares, objective="the first objective", method="PED-ANOVA")
+            return figures.importances(shares, objective=title, method="PED-ANOVA")
