@@ -62,12 +62,14 @@ def main() -> None:
         root = given.out or Path(scratch) / "runs"
         if not (root / "plans").exists():
             write_store(root, given.runs)
-        from reports import ablation_sheet, choose_plan, load_runs, open_source, runs_frame, write
+        from reports import COLUMNS, ablation_sheet, choose_plan, load_runs, open_source, runs_frame, write
 
         plan = choose_plan(open_source(root))
         timed("frame", lambda: load_runs(root))
         frame = runs_frame(root, plan)
         timed("table of the frame", lambda: write(ablation_sheet(frame, plan=plan), "markdown"))
+        every = tuple(COLUMNS)
+        timed("all columns", lambda: write(ablation_sheet(frame, plan=plan, columns=every), "markdown"))
         timed("frame and table", lambda: write(ablation_sheet(runs_frame(root, plan), plan=plan), "markdown"))
 
 

@@ -3,6 +3,7 @@
 The archive is a tar file. Its first member, manifest.json, names every other one with its SHA-256.
 """
 
+import gzip
 import hashlib
 import io
 import json
@@ -10,9 +11,10 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any, cast
 
 from dfkd.errors import CheckpointError
 from dfkd.files import atomic_path
@@ -28,8 +30,11 @@ PARTS = ("plans", "cells", "teachers", "studies")
 ENDS = ("result.json", "diverged.json")
 """Files of which one says that a cell has ended; in a cell that is put together it comes last."""
 
-CHECKPOINTS = ("student.pt", "state.pt", "training.json")
-"""Files of a cell that are carried where asked for: the last two are those of an unfinished one."""
+UNFINISHED = ("state.pt", "training.json")
+"""Files of an unfinished cell, which are carried where asked for."""
+
+CHECKPOINTS = ("student.pt", "networks.pt", *UNFINISHED)
+"""Files of a cell that are carried where asked for."""
 
 SAME = ("last", "best_on_test", "best_epoch", "final_mean", "final_sd", "final_epochs", "validation_last")
 """Entries of two results that must agree for them to be one; the rest is time and machine."""
@@ -37,24 +42,48 @@ SAME = ("last", "best_on_test", "best_epoch", "final_mean", "final_sd", "final_e
 _LEFT = {"lease", "holders", "failure.json", "failures.jsonl", "state.damaged.pt"}
 
 
-def export_store(store: Store, file: Path, *, checkpoints: bool) -> dict[str, int]:
+RECORDS = ("config.json", "log.jsonl", *ENDS)
+"""Files of a cell that tables are made from."""
+
+
+def export_store(store: Store, file: Path, *, checkpoints: bool = False, records: bool = False) -> dict[str, int]:
     """Write plans, teachers, studies and cells to ``file``, gzipped if its name ends in gz; return how many of each.
 
-    Of the cells, those that have ended; with ``checkpoints`` also their students, and unfinished cells at rest.
+    Of the cells, those that have ended; with ``checkpoints`` also their students, and unfinished cells at rest. With
+    ``records`` plans and ``RECORDS`` alone, and the same records give the same bytes.
     """
-    members = {path.relative_to(store.root).as_posix(): path for path in _members(store, checkpoints=checkpoints)}
+    found = _records(store) if records else _members(store, checkpoints=checkpoints)
+    members = {path.relative_to(store.root).as_posix(): path for path in found}
     files = {name: _sha256(path) for name, path in members.items()}
-    manifest = json.dumps({"format": FORMAT, "machine": this_machine(), "files": files}, indent=1).encode()
-    with (
-        atomic_path(file) as part,
-        tarfile.open(part, "w:gz") if file.suffix in (".gz", ".tgz") else tarfile.open(part, "w") as archive,
-    ):
+    machine = {} if records else {"machine": this_machine()}
+    manifest = json.dumps({"format": FORMAT, **machine, "files": files}, indent=1).encode()
+    with atomic_path(file) as part, part.open("wb") as raw, ExitStack() as stack:
+        packed: IO[bytes] = raw
+        if file.suffix in (".gz", ".tgz"):
+            compressed = gzip.GzipFile("", "wb", fileobj=raw, mtime=0 if records else None)
+            packed = cast(IO[bytes], stack.enter_context(compressed))
+        archive = stack.enter_context(tarfile.open(fileobj=packed, mode="w"))
         head = tarfile.TarInfo("manifest.json")
         head.size = len(manifest)
         archive.addfile(head, io.BytesIO(manifest))
         for name, path in members.items():
-            archive.add(path, name, recursive=False)
+            archive.add(path, name, recursive=False, filter=_unsigned if records else None)
     return {part: len({PurePosixPath(name).parts[1] for name in files if name.startswith(part)}) for part in PARTS}
+
+
+def _unsigned(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Return an archive's member without its owner, its times and its rights."""
+    member.uid = member.gid = member.mtime = 0
+    member.uname = member.gname = ""
+    member.mode = 0o644
+    return member
+
+
+def _records(store: Store) -> Iterator[Path]:
+    yield from sorted(store.root.glob("plans/*.json"))
+    for folder in sorted(store.root.glob("cells/*/")):
+        if any((folder / name).exists() for name in ENDS):
+            yield from (folder / name for name in RECORDS if (folder / name).exists())
 
 
 def _members(store: Store, *, checkpoints: bool) -> Iterator[Path]:
@@ -66,7 +95,7 @@ def _members(store: Store, *, checkpoints: bool) -> Iterator[Path]:
         if not ended and not under_way:
             continue
         for path in sorted(folder.rglob("*")):
-            if not _is_carried(path) or (path.name in CHECKPOINTS[1:] and ended):
+            if not _is_carried(path) or (path.name in UNFINISHED and ended):
                 continue
             if checkpoints or path.name not in CHECKPOINTS:
                 yield path

@@ -121,7 +121,7 @@ def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], 
         lease.check()
         _end_diverged(folder, error)
         return
-    _finish(store, cell_id, config, lease)
+    _finish(store, cell_id, config, lease, keep_networks=where.execution.keep_networks)
 
 
 def _usable_state(folder: Path) -> Path:
@@ -204,7 +204,7 @@ def _write_samples(path: Path, state: Mapping[str, Any], config: RunConfig) -> N
         Image.fromarray(sample_grid(state, config).permute(1, 2, 0).numpy()).save(part, format="PNG")
 
 
-def _finish(store: Store, cell_id: str, config: RunConfig, lease: Lease) -> None:
+def _finish(store: Store, cell_id: str, config: RunConfig, lease: Lease, *, keep_networks: bool) -> None:
     """Keep what is worth keeping, then write the result, then drop the state."""
     folder = store.cell(cell_id)
     state, history = read_state(folder / "state.pt"), read_log(folder)
@@ -216,6 +216,9 @@ def _finish(store: Store, cell_id: str, config: RunConfig, lease: Lease) -> None
     save({"state": state["student"], "config": cell_config(store, cell_id)}, folder / "student.pt")
     if not config.learns_from_real_images:
         _write_samples(folder / "samples.png", state, config)
+        if keep_networks:
+            kept = {name: state[name] for name in ("generator", "auxiliary")}
+            save({**kept, "config": cell_config(store, cell_id)}, folder / "networks.pt")
     about = _about_end(folder, history)
     images = sum(record["images_per_second"] * record["seconds"] for record in history)
     result = {**run_summary(history), **about, "images_per_second": images / about["seconds"]}

@@ -21,12 +21,14 @@ from harness.store import Store
 
 @dataclass(frozen=True)
 class Execution:
-    """How a cell's steps are run. It moves last digits at most."""
+    """How a cell's steps are run, and what of it is kept. It moves last digits at most."""
 
     engine: str = "eager"
     """``auto``, or one of ``dfkd.engines.ENGINES``."""
     checkpoint_activations: bool = False
     """Whether the generator's step computes activations twice instead of keeping them: less memory, the same bits."""
+    keep_networks: bool = False
+    """Whether a finished cell keeps the generator and the auxiliary modules beside its student."""
 
 
 EAGER = Execution()

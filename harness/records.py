@@ -12,6 +12,7 @@
 <store>/cells/<id>/failures.jsonl     the attempts that count against the budget of retries
 <store>/cells/<id>/lease, holders/    who runs it (harness/leases.py)
 <store>/cells/<id>/student.pt         the student's weights
+<store>/cells/<id>/networks.pt        the generator and the auxiliary modules, where they were to be kept
 <store>/cells/<id>/samples.png        synthesised images
 <store>/cells/<id>/samples/           the same noise after earlier epochs
 <store>/cells/<id>/former/            what the cell came to before it was run again because the trainer had changed

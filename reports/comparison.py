@@ -7,7 +7,7 @@ from reports.statistics import (
     LEVEL,
     detectable_difference,
     holm,
-    mean_interval,
+    mean_intervals,
     seeds_needed,
     sign_flip_p,
     smallest_p,
@@ -31,12 +31,14 @@ def comparison(frame: pd.DataFrame, *, plan: Plan, selection: str = "last") -> p
     p_values = {row: sign_flip_p(paired[row].tolist()) for row in others}
     tested = [row for row in others if len(paired[row])]
     corrected = holm(p_values)
+    of_means = mean_intervals([accuracy[row].dropna().tolist() for row in plan.rows])
+    of_differences = mean_intervals([paired[row].tolist() for row in plan.rows])
     lines = []
-    for row in plan.rows:
-        own, points = mean_interval(accuracy[row].dropna().tolist()), paired[row]
+    for row, own, interval in zip(plan.rows, of_means, of_differences, strict=True):
+        points = paired[row]
         line: dict[str, float | str] = {"low": own.low, "high": own.high, "pairs": len(points)}
         if row != plan.reference:
-            interval, sd, mean = mean_interval(points.tolist()), float(points.std(ddof=1)), float(points.mean())
+            sd, mean = float(points.std(ddof=1)), float(points.mean())
             needed = seeds_needed(mean, sd, tests=len(tested)) if len(points) > 1 else None
             line |= {
                 "difference": mean,

@@ -15,7 +15,7 @@ NUMBERS = (
     *ACCURACIES, "final_sd", "validation_last", "best_epoch", "seconds", "cpu_seconds", "images_per_second", "finished",
 )  # fmt: skip
 """Columns that hold a number of result.json; NaN unless the run is done and was measured so."""
-ENVIRONMENT = ("processor", "device", "threads", "python", "torch", "torchvision")
+ENVIRONMENT = ("processor", "device", "threads", "python", "torch", "torchvision", "engine")
 """Columns that say on what a run was made, in the order in which a report names it; empty unless done."""
 MADE_FROM = ("teacher_hash", "test_fingerprint", "train_fingerprint", "numerics")
 """Columns that hold, with the configuration, what a run's identity is made from; None where it has none."""

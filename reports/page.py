@@ -250,7 +250,7 @@ def _machines(frame: pd.DataFrame) -> list[str]:
     counted = distinct.groupby(list(ENVIRONMENT), sort=False).size()
     return [
         f"{count} runs on: "
-        + ", ".join(f"{name} {value}" for name, value in zip(ENVIRONMENT, values, strict=True))
+        + ", ".join(f"{name} {value}" for name, value in zip(ENVIRONMENT, values, strict=True) if value)
         + "."
         for values, count in counted.items()
         if isinstance(values, tuple)

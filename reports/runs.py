@@ -58,6 +58,6 @@ def render_runs(runs: pd.DataFrame, *, planned: int, stale: Collection[str] = ()
         parts.append(f"{DAGGER} {number} cells are stale: trained by code that has changed since.")
     for values, count in machines.items():
         assert isinstance(values, tuple)
-        named = ", ".join(f"{name} {value}" for name, value in zip(ENVIRONMENT, values, strict=True))
+        named = ", ".join(f"{name} {value}" for name, value in zip(ENVIRONMENT, values, strict=True) if value)
         parts.append(f"{count} cells on: {named}.")
     return "\n\n".join(parts) + "\n"

@@ -1,7 +1,9 @@
 """Statistics of a few paired runs. scipy where it has them; each function is of plain arrays and rounds nothing."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -13,6 +15,8 @@ LEVEL = 0.05
 POWER = 0.8
 """At which a smallest difference is called detectable."""
 RESAMPLES = 9999
+TOGETHER = 50
+"""Samples that are resampled at a time: more of them leave the processor's cache."""
 SEED = 20231002
 """Of the resampling: the same runs give the same interval."""
 MOST_SEEDS = 1000
@@ -37,18 +41,32 @@ def mean_interval(values: Sequence[float]) -> Interval:
     intervals are too narrow; docs/reports.md has the coverage that the tests measure. Efron (1987), "Better bootstrap
     confidence intervals"; scipy.stats.bootstrap.
     """
-    sample = np.asarray(values, dtype=float)
-    if len(sample) < 2:
-        return NO_INTERVAL
-    if np.ptp(sample) <= 1e-9 * np.max(
-        np.abs(sample)
-    ):  # equal but for rounding: scipy warns of a degenerate distribution, and gives NaN
-        return Interval(float(sample[0]), float(sample[0]))
-    found = stats.bootstrap(
-        (sample,), np.mean, confidence_level=CONFIDENCE, n_resamples=RESAMPLES, method="BCa",
-        rng=np.random.default_rng(SEED), vectorized=True,
-    ).confidence_interval  # fmt: skip
-    return Interval(float(found.low), float(found.high))
+    return mean_intervals([values])[0]
+
+
+def mean_intervals(samples: Sequence[Sequence[float]]) -> list[Interval]:
+    """Return ``mean_interval`` of each of ``samples``, to the same bits, in less than half the time.
+
+    Samples of one length are resampled together: each has the same draws as it would have alone.
+    """
+    found = [NO_INTERVAL] * len(samples)
+    by_length: dict[int, list[int]] = {}
+    for i, sample in enumerate(samples):
+        values = np.asarray(sample, dtype=float)
+        if len(values) >= 2 and np.ptp(values) <= 1e-9 * np.max(np.abs(values)):
+            found[i] = Interval(float(values[0]), float(values[0]))  # equal but for rounding: scipy gives NaN
+        elif len(values) >= 2:
+            by_length.setdefault(len(values), []).append(i)
+    for members in by_length.values():
+        for start in range(0, len(members), TOGETHER):
+            chunk = members[start : start + TOGETHER]
+            drawn = stats.bootstrap(
+                (np.array([samples[i] for i in chunk], dtype=float),), np.mean, confidence_level=CONFIDENCE, axis=-1,
+                n_resamples=RESAMPLES, method="BCa", rng=np.random.default_rng(SEED), vectorized=True,
+            ).confidence_interval  # fmt: skip
+            for i, low, high in zip(chunk, drawn.low, drawn.high, strict=True):
+                found[i] = Interval(float(low), float(high))
+    return found
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:
@@ -97,22 +115,28 @@ def detectable_difference(sd: float, seeds: int) -> float:
     """
     if seeds < 2 or np.isnan(sd):
         return float("nan")
-    if sd == 0:
-        return 0.0
+    return sd * _detectable_effect(seeds)
+
+
+@lru_cache
+def _detectable_effect(seeds: int) -> float:
+    """Return ``detectable_difference`` for an sd of 1, to which it is proportional."""
     low, high = 0.0, 1.0
     while _power(high, seeds) < POWER:
         high *= 2
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if _power(middle, seeds) < POWER else (low, middle)
-    return float(high * sd)
+    return high
 
 
 def _power(effect: float, seeds: int) -> float:
-    """Return the power of a two-sided paired t-test: ``effect`` is the true difference over its sd."""
-    degrees, shift = seeds - 1, effect * np.sqrt(seeds)
-    critical = stats.t.ppf(1 - LEVEL / 2, degrees)
-    return float(stats.nct.sf(critical, degrees, shift) + stats.nct.cdf(-critical, degrees, shift))
+    """Return the power of a two-sided paired t-test: ``effect`` is the true difference over its sd.
+
+    By the F distribution of t^2: of the t distribution's two tails, scipy gives NaN for the far one.
+    """
+    degrees = seeds - 1
+    return float(stats.ncf.sf(stats.f.ppf(1 - LEVEL, 1, degrees), 1, degrees, effect**2 * seeds))
 
 
 def seeds_needed(mean: float, sd: float, *, tests: int = 1) -> int | None:
@@ -126,13 +150,18 @@ def seeds_needed(mean: float, sd: float, *, tests: int = 1) -> int | None:
     least = next(n for n in range(2, MOST_SEEDS) if smallest_p(n) * tests <= LEVEL)
     if sd == 0 or _power(abs(mean) / sd, least) >= POWER:
         return least
-    if _power(abs(mean) / sd, MOST_SEEDS) < POWER:
+    effect = abs(mean) / sd
+    # The power grows with the seeds. Of normal values whose sd is known, (1.96 + 0.84)^2 / effect^2 would do; the
+    # t-test needs few more.
+    known = ((stats.norm.ppf(1 - LEVEL / 2) + stats.norm.ppf(POWER)) / effect) ** 2
+    if known > MOST_SEEDS:
         return None
-    low, high = least, MOST_SEEDS  # the power grows with the seeds
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if _power(abs(mean) / sd, middle) < POWER else (low, middle)
-    return high
+    count = max(least + 1, math.ceil(known))
+    while count <= MOST_SEEDS and _power(effect, count) < POWER:
+        count += 1
+    while count - 1 > least and _power(effect, count - 1) >= POWER:
+        count -= 1
+    return count if count <= MOST_SEEDS else None
 
 
 def interquartile_mean(values: Sequence[float]) -> float:

@@ -18,6 +18,7 @@ from harness.cli.options import (
     DeviceOption,
     Engine,
     EngineOption,
+    KeepNetworksOption,
     PrecisionOption,
     SetOption,
     StoreOption,
@@ -50,6 +51,7 @@ def distill(
     device: DeviceOption = "auto",
     engine: EngineOption = Engine.eager,
     checkpoint_activations: CheckpointOption = False,
+    keep_networks: KeepNetworksOption = False,
 ) -> int:
     """Distill one student in this process, without Ray. A grid that asks for the same run will find it done."""
     from harness.driver import prepare, run_plan
@@ -61,7 +63,7 @@ def distill(
     )
     request = expand(ONE_RUN, dataset=dataset, budget=budget, seeds=(seed,), settings=parse_settings(settings or []))
     chosen = pick_device(device)
-    execution = Execution(engine.value, checkpoint_activations)
+    execution = Execution(engine.value, checkpoint_activations, keep_networks)
     check_execution(execution, chosen)
     opened = open_store(store)
     prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=True, cache=True)

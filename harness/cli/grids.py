@@ -30,6 +30,7 @@ from harness.cli.options import (
     GpusOption,
     GridArgument,
     JsonOption,
+    KeepNetworksOption,
     MatchOption,
     Pack,
     PackOption,
@@ -182,6 +183,7 @@ def ablate(
     device: DeviceOption = "auto",
     engine: EngineOption = Engine.eager,
     checkpoint_activations: CheckpointOption = False,
+    keep_networks: KeepNetworksOption = False,
     budget_hours: BudgetHoursOption = None,
     stale: StaleOption = Stale.mark,
     address: AddressOption = None,
@@ -211,7 +213,7 @@ def ablate(
     request = request_of(grid, dataset, budget, seeds, settings, match_budget=match_budget)
     check_pack(pack, address=address, executor=executor)
     chosen = join_cluster(address, executor, device)
-    execution = Execution(engine.value, checkpoint_activations)
+    execution = Execution(engine.value, checkpoint_activations, keep_networks)
     check_execution(execution, chosen)
     opened = open_store(store)
     prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=True, cache=True)

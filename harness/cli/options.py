@@ -96,6 +96,13 @@ CheckpointOption = Annotated[
         help="Compute activations of the generator's step twice instead of keeping them: less memory, the same bits.",
     ),
 ]
+KeepNetworksOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-networks",
+        help="Keep each finished run's generator and auxiliary modules too: `dfkd figure attention` needs them.",
+    ),
+]
 CpusOption = Annotated[
     float,
     typer.Option("--cpus-per-trial", min=1, help="Cores, and threads, of a cell. Another number may move last digits."),

@@ -1,7 +1,8 @@
 """``dfkd paper``: all tables and figures of one store or several, at once, into a folder."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,13 @@ FORMATS = {"markdown": "md", "csv": "csv", "latex": "tex"}
 PAPER_TABLES = ("table1", "table2", "table3", "table4", "table5")
 
 
+class Stale(StrEnum):
+    """What becomes of runs whose trainer has changed since."""
+
+    mark = "mark"
+    keep = "keep"
+
+
 @dataclass(frozen=True)
 class Found:
     """A plan in a store, and the name of its files."""
@@ -49,16 +57,25 @@ def paper(
     ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write into.")] = Path("paper"),
     selection: SelectionOption = Selection.last,
+    stale: Annotated[
+        Stale,
+        typer.Option("--stale", help="keep: no mark on runs whose trainer's code has changed since."),
+    ] = Stale.mark,
+    tables_alone: Annotated[bool, typer.Option("--tables", help="Tables alone, without pages and figures.")] = False,
     image_size: Annotated[int, typer.Option("--image-size", help="Of Table 6's generator, in pixels.")] = 224,
 ) -> int:
     """Write every table and figure of every grid in the stores: tables, pages, figures, the paper's Tables 1 to 6."""
     found = _find([Store(each.expanduser().resolve()) for each in stores or [DEFAULT_STORE]], plans or [])
+    if stale == Stale.keep:
+        found = [
+            replace(each, plan=replace(each.plan, context={**each.plan.context, "stale": "keep"})) for each in found
+        ]
     console = Console(highlight=False, soft_wrap=True)
     refused = 0
     for each in found:
         try:
             with refusals():
-                _write_grid(each, out, selection)
+                _write_grid(each, out, selection, tables_alone=tables_alone)
             console.print(f"{each.name}: {each.plan.title}", markup=False)
         except RefusedReportError as error:
             refused += 1
@@ -102,7 +119,7 @@ def _find(stores: list[Store], keys: list[str]) -> list[Found]:
     ]
 
 
-def _write_grid(found: Found, out: Path, selection: str) -> None:
+def _write_grid(found: Found, out: Path, selection: str, *, tables_alone: bool) -> None:
     """Write a grid's tables, its runs, its page and its figures."""
     from reports import ablation_sheet, page, render_runs, runs_frame, runs_table, write
     from reports.figures import to_bytes
@@ -116,6 +133,8 @@ def _write_grid(found: Found, out: Path, selection: str) -> None:
         write_file(out / f"{found.name}.{suffix}", write(sheet, format))
     runs = render_runs(runs_table(store.root, plan), planned=len(plan.cells), stale=stale)
     write_file(out / f"{found.name}-runs.md", runs)
+    if tables_alone:
+        return
     networks, pictures = network_costs(students_of(frame, plan), plan), all_pictures(plan, store)
     arguments = ["--store", str(store.root)]
     text = page(

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from dfkd.errors import ConfigError
 from harness.cli.options import DEFAULT_STORE, StoreOption, errors, guarded
 from harness.store import StoreError, existing_store, open_store
 
@@ -17,13 +18,23 @@ def export_store(
     checkpoints: Annotated[
         bool, typer.Option("--checkpoints", help="With the students' weights, and unfinished cells with their states.")
     ] = False,
+    records: Annotated[
+        bool,
+        typer.Option(
+            "--records", help="Plans and the finished cells' records alone, which is what tables are made from."
+        ),
+    ] = False,
 ) -> int:
     """Write a store's plans, teachers, studies and finished cells to one file, for `dfkd import-store` elsewhere."""
     from harness.archive import export_store as export
 
+    if checkpoints and records:
+        raise ConfigError(
+            "`--records` leaves every checkpoint out, but `--checkpoints` is given too. Give one of them."
+        )
     opened = existing_store(store, "exported")
     try:
-        counts = export(opened, file.expanduser(), checkpoints=checkpoints)
+        counts = export(opened, file.expanduser(), checkpoints=checkpoints, records=records)
     except OSError as error:
         raise StoreError(f"FILE must be one that can be written, but {file} is not: {error.strerror}.") from None
     told = ", ".join(f"{number} {part}" for part, number in counts.items())

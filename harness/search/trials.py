@@ -12,6 +12,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from harness.records import read_json
+from harness.search.objectives import Objective, parse_objectives
 from harness.store import Store, StoreError
 
 RESAMPLES = 100
@@ -34,6 +36,21 @@ def find_study(store: Store, text: str) -> Path:
     close = get_close_matches(text, names, n=1)
     hint = f" Did you mean {close[0]}?" if close and not found else ""
     raise StoreError(f"{rule}, but {text!r} names {len(found)} of: {', '.join(names) or 'none'}.{hint}")
+
+
+def study_objectives(folder: Path) -> tuple[Objective, ...]:
+    """Return what the study in ``folder`` is of.
+
+    Raises:
+        StoreError: it does not say, as one that an early version began.
+    """
+    about = read_json(folder / "search.json")
+    if about is None:
+        raise StoreError(
+            f"A search must say what its objectives are, but {folder} holds no search.json. Give the "
+            "`dfkd search` that began it once more: it writes one."
+        )
+    return parse_objectives(",".join(about["objectives"]))
 
 
 def read_trials(folder: Path) -> list[FrozenTrial]:

@@ -1,5 +1,6 @@
 """Figures: each function returns a matplotlib figure, ``save`` writes it as PNG and SVG."""
 
+from reports.figures.networks import feature_map, map_rows
 from reports.figures.pictures import image_rows, tiles
 from reports.figures.runs import (
     cost_front,
@@ -14,9 +15,11 @@ from reports.figures.style import save, to_bytes
 
 __all__ = [
     "cost_front",
+    "feature_map",
     "image_rows",
     "importances",
     "interaction_map",
+    "map_rows",
     "objective_front",
     "parallel_coordinates",
     "response_curve",

@@ -170,6 +170,8 @@ def interaction_map(frame: pd.DataFrame, *, plan: Plan, selection: str = "last")
 
 
 def _interactions(done: pd.DataFrame, keys: list[str], selection: str) -> pd.DataFrame | None:
+    if not all(pd.api.types.is_numeric_dtype(_known(done, key)) for key in keys):
+        return None  # a part that is switched off has a number that is 0
     off = done[[f"{SETTING}{key}" for key in keys]].astype(float) == 0
     by_parts: dict[frozenset[str], list[float]] = {}
     for flags, value in zip(off.to_numpy(), 100 * done[selection], strict=True):

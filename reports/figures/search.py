@@ -98,9 +98,14 @@ def importances(shares: Mapping[str, tuple[float, Interval]], *, objective: str,
     return figure
 
 
-def objective_front(trials: pd.DataFrame, *, objectives: tuple[str, str]) -> Figure:
-    """Return two objectives against each other (columns ``value`` and ``value_2``), with the front not beaten."""
-    complete = _complete(trials).dropna(subset="value_2").sort_values("value_2", ascending=False)
+def objective_front(trials: pd.DataFrame, *, objectives: tuple[str, str], minimised: bool = False) -> Figure:
+    """Return two objectives against each other (columns ``value`` and ``value_2``), with the front not beaten.
+
+    With ``minimised`` less of the second one is better.
+    """
+    complete = (
+        _complete(trials).dropna(subset="value_2").sort_values(["value_2", "value"], ascending=[minimised, False])
+    )
     front = complete[complete["value"] > complete["value"].cummax().shift(fill_value=-np.inf)]
     with styled():
         figure = new_figure()

@@ -94,6 +94,16 @@ class TestMerging:
         assert "state.pt" in files(here, open_cell)
         assert here.read(open_cell).epochs_done == 3
 
+    def test_records_alone(self, run, there, here, tmp_path):
+        store, (done, open_cell, diverged) = there
+        status, output, _ = carry(run, store, here, "--records")
+        assert (status, "1 plans, 2 cells, 0 teachers, 0 studies" in output) == (0, True), output
+        assert files(here, done) == {"config.json", "log.jsonl", "result.json", "holders/1"}
+        assert [here.read(cell).status for cell in (done, open_cell, diverged)] == ["done", "todo", "diverged"]
+        options = ("--store", str(store.root), "--checkpoints", "--records")
+        refused(run("export-store", str(tmp_path / "x.tar"), *options), "--records", "--checkpoints", "Give one")
+        assert not (tmp_path / "x.tar").exists()
+
     def test_twice_is_once(self, run, there, here):
         carry(run, there[0], here)
         status, output, _ = carry(run, there[0], here)

@@ -95,6 +95,14 @@ def test_interactions_of_pairs_by_hand():
     # Alone: 20, 5, 2. M with S: 50 - 30 - 45 + 28 = 3; M with L: 50 - 30 - 48 + 28 = 0; S with L was not run.
     shown = [text.get_text() for text in axes.texts]
     assert shown == ["+20.0", "+3.0", "+0.0", "+3.0", "+5.0", "--", "+0.0", "--", "+2.0"]
+    # Rows that vary a name switch nothing off.
+    named = {
+        name: ({MHAD: x, SFCL: y, "student.architecture": name}, [1, 2, 3])
+        for name, x, y in (("a", 0.0, 1.0), ("b", 1.0, 0.0))
+    }
+    plan, frame = make(named)
+    with pytest.raises(ReportError, match=r"student\.architecture. Grids of"):
+        interaction_map(frame, plan=plan)
     plan, frame = make({"a": ({MHAD: 1.0}, [1, 2, 3]), "b": ({MHAD: 0.0}, [1, 2, 3])})
     with pytest.raises(ReportError, match=f"vary: {MHAD}. Grids of `product` or `pairwise`"):
         interaction_map(frame, plan=plan)
@@ -142,6 +150,12 @@ def test_importances_and_fronts_of_objectives():
     assert [label.get_text() for label in axes.get_yticklabels()] == ["gamma", "beta"]
     (axes,) = objective_front(TRIALS, objectives=("accuracy", "images per second")).axes
     assert axes.lines[1].get_ydata().tolist() == [0.25, 0.5, 0.75]
+
+
+def test_of_an_objective_that_is_minimised_less_is_better():
+    # From the fewest: (1, 0.75) is beaten by none; (3, 0.5) and (5, 0.25) have more of it and reach less.
+    (axes,) = objective_front(TRIALS, objectives=("accuracy", "parameters"), minimised=True).axes
+    assert list(zip(*axes.lines[1].get_data(), strict=True)) == [(1.0, 0.75)]
 
 
 def test_tiles_are_cut_out_of_a_sheet_line_by_line():

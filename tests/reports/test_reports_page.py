@@ -99,6 +99,32 @@ def test_an_empty_store_has_a_page(tmp_path):
     assert text == page(StoreSource(tmp_path), PLAN)
 
 
+def test_on_paper_nothing_is_cut_off_or_in_the_way(store):
+    text = page(StoreSource(store), PLAN)
+    rules = dict(re.findall(r"^  (.+?) \{ (.+?) \}$", text.split("@media print {")[1].split("\n}")[0], re.MULTILINE))
+    assert rules["nav, thead button::after"] == "display: none;"  # links and arrows do nothing there
+    assert rules[".scroll"] == "overflow: visible;"  # what would be scrolled is printed
+    assert rules["figure svg"] == "min-width: 0;"  # no wider than the paper
+    assert rules["figure, tr"] == "break-inside: avoid;"
+    assert rules["h2"] == "break-after: avoid;"
+    assert rules["body"].startswith("max-width: none;")
+    # What the rules speak of is there.
+    for part in ("<nav ", 'class="scroll"', "<figure>", "<thead>"):
+        assert part in text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="needs chromium: apt-get install chromium")
+def test_printed_it_is_a_few_pages(store, tmp_path):
+    path, printed = tmp_path / "page.html", tmp_path / "page.pdf"
+    path.write_text(page(StoreSource(store), PLAN), encoding="utf-8")
+    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    subprocess.run([BROWSER, *flags, f"--print-to-pdf={printed}", path.as_uri()], check=True, timeout=200)
+    content = printed.read_bytes()
+    assert content.startswith(b"%PDF")
+    assert 2 <= len(re.findall(rb"/Type\s*/Page\b", content)) <= 12
+
+
 PROBE = """
 <script>
 const report = {requests: performance.getEntriesByType("resource").length, buttons: 0};

@@ -63,6 +63,18 @@ def test_a_shared_cell_costs_once_and_every_machine_is_named(store):
     ]
 
 
+def test_the_engine_is_named_where_it_is_known(store):
+    of_engine = result()
+    of_engine["environment"]["engine"] = "eager+compile"
+    write_json(store / "cells" / "c0" / "result.json", of_engine)
+    text = render_runs(runs_table(store, PLAN), planned=4)
+    assert "1 cells on: processor P, device cpu, threads 1, python 3, torch 2, torchvision 0.\n" in text
+    assert (
+        "1 cells on: processor P, device cpu, threads 1, python 3, torch 2, torchvision 0, engine eager+compile."
+        in text
+    )
+
+
 def test_the_code_of_a_run_is_named_and_marked_if_stale(store):
     write_json(store / "cells" / "c0" / "result.json", result(trainer=["0123456789abcdef", "fedcba9876543210"]))
     text = render_runs(runs_table(store, PLAN), planned=4, stale=["c0"])

@@ -76,6 +76,14 @@ def test_holm_by_hand():
     assert holm({}) == {}
 
 
+def test_holm_begins_with_the_smallest():
+    # Smallest first: 0.02 x 3 = 0.06, then 0.03 x 2 = 0.06, then 0.04 x 1, lifted to 0.06. From the largest, 0.04 x 3 =
+    # 0.12; with Hochberg's minima from above instead of Holm's maxima from below, 0.04 each.
+    assert holm({"b": 0.03, "c": 0.04, "a": 0.02}) == pytest.approx({"a": 0.06, "b": 0.06, "c": 0.06})
+    # 0.001 x 3, 0.02 x 2, 0.04 x 1: in this order already, and none is lifted.
+    assert holm({"z": 0.04, "y": 0.001, "x": 0.02}) == pytest.approx({"y": 0.003, "x": 0.04, "z": 0.04})
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_holm_lies_between_the_p_and_bonferroni(values):
     p = {str(i): value for i, value in enumerate(values)}
@@ -114,6 +122,21 @@ def test_interval_moves_with_its_values(values, shift):
     assert min(values) <= one.low <= one.high <= max(values)
 
 
+def test_intervals_together_are_those_of_each_alone_to_the_last_bit():
+    samples = np.random.default_rng(3).normal(size=(statistics.TOGETHER + 2, 4)).tolist()
+    samples[1:1] = [[], [5.0], [2.0, 2.0, 2.0], [1.0, 2.0, 4.0]]
+    together = statistics.mean_intervals(samples)
+    assert len(together) == len(samples)
+    for sample, interval in zip(samples, together, strict=True):
+        alone = mean_interval(sample)
+        assert interval == alone or (math.isnan(alone.low) and math.isnan(interval.low))
+    # Of the values as scipy has them, without anything of ours around.
+    reference = stats.bootstrap(
+        (samples[-1],), np.mean, n_resamples=9999, method="BCa", rng=np.random.default_rng(statistics.SEED)
+    ).confidence_interval
+    assert together[-1] == statistics.Interval(float(reference.low), float(reference.high))
+
+
 @pytest.mark.parametrize(("seeds", "least", "most"), [(3, 0.6, 0.85), (10, 0.85, 0.96)])
 def test_coverage(monkeypatch, seeds, least, most):
     """Normal values, 200 times: three seeds hold the true mean far less often than 95 %, ten almost as often."""
@@ -145,6 +168,7 @@ def test_seeds_needed():
     assert seeds_needed(100.0, 1.0) == 6
     assert seeds_needed(100.0, 1.0, tests=3) == 7
     assert seeds_needed(5.0, 0.0) == 6
+    assert seeds_needed(1.3125, 0.3125) == 6  # scipy's nct.cdf is NaN here
     assert seeds_needed(0.001, 10.0) is None  # more than a thousand
     assert seeds_needed(0.0, 1.0) is None
     assert seeds_needed(1.0, float("nan")) is None
@@ -154,6 +178,8 @@ def test_seeds_needed():
 def test_needed_seeds_detect_the_difference(mean, sd):
     needed = seeds_needed(mean, sd)
     assert detectable_difference(sd, needed) <= mean * (1 + 1e-6)
+    # 6 are the fewest that an exact test can do with; else one fewer would not be enough.
+    assert needed == 6 or detectable_difference(sd, needed - 1) >= mean * (1 - 1e-6)
 
 
 def test_interquartile_mean_by_hand():
