@@ -72,8 +72,10 @@ def test_rows_of_a_grid_are_matched_and_the_rest_of_them_is_left_alone():
             assert changed == {"schedule.iterations_per_epoch"}
             assert passes_of(config) == pytest.approx(target, rel=0.05)
     words = passes_words(plain.rows, "DFKD-FGVC")
-    assert "179,200 in 'DFKD-FGVC'" in words  # 10 epochs x 7 rounds x 32 images x (8 x 4 + 16 x 3)
-    assert "DAFL 0.06" in words  # 5 / 80
+    assert f"{target:,} in 'DFKD-FGVC'" in words
+    schedule = plain.rows["DFKD-FGVC"].schedule
+    share = 5 / (4 * schedule.generator_steps + 3 * schedule.student_steps)
+    assert f"DAFL {share:.2f}" in words
     assert "Real" not in words
 
 
