@@ -31,6 +31,10 @@ class ReplayConfig:
     momentum: float = 0.95
     """What the moving average keeps of itself at each generator step."""
 
+    def images(self, batch_size: int) -> int:
+        """Return how many of a student step's images come from the replay."""
+        return 0 if self.kind == "none" else round(self.fraction * batch_size)
+
     def __post_init__(self) -> None:
         require_choice("replay.kind", self.kind, REPLAYS)
         require(0 < self.fraction <= 1, "in (0, 1]", "replay.fraction", self.fraction)
