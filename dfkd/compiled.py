@@ -94,7 +94,7 @@ def compiled_passes(config: RunConfig, networks: Networks, *, graphs: bool = Fal
 
     def teacher_with_statistics(images: Tensor) -> Judgement:
         logits, _, penultimate, inputs = judging(images)
-        return judgement(logits, judge.layers, inputs, penultimate)
+        return judgement(networks, logits, judge.layers, inputs, penultimate)
 
     def with_its_features(classifier: Classifier) -> Callable[[Tensor], tuple[Tensor, Features]]:
         run = compiled(trace(classifier, features=with_features).graph)

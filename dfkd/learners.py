@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from dfkd.compiled import compiled_passes
 from dfkd.config import RunConfig, StudentConfig
 from dfkd.data import dataset_spec
 from dfkd.evaluation import place
+from dfkd.losses import RememberedStatistics
 from dfkd.models import Classifier, build_classifier
 from dfkd.models.auxiliary import build_auxiliary
 from dfkd.models.generator import AttentionGenerator
@@ -48,7 +50,8 @@ class Learners:
     """The student, the auxiliary modules and the synthesizer of one run, on ``device``, at their initial state.
 
     The same seed gives the same student, generator and noise whatever the loss weights are, so that rows of an ablation
-    can be compared seed by seed. ``passes`` are the networks' forward passes, by the engine asked for.
+    can be compared seed by seed. ``passes`` are the networks' forward passes, by the engine asked for. What does
+    not go into the state that is written to ``state_path`` lies beside it.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Learners:
         device: torch.device,
         engine: str = "eager",
         checkpoint_activations: bool = False,
+        state_path: Path | None = None,
     ) -> None:
         self._batch_size = config.schedule.batch_size
         self._replayed = config.replay.images(self._batch_size)
@@ -76,14 +80,26 @@ class Learners:
 
         trained = [p for p in self.auxiliary.parameters() if p.requires_grad]
         self.student_optimizer = student_optimizer(config.student, [*self.student.network.parameters(), *trained])
-        rounds = config.schedule.epochs * config.schedule.iterations_per_epoch
+        rounds = config.schedule.epochs * config.schedule.iterations_per_epoch - config.schedule.warm_up_rounds
         self.student_schedule = cosine_schedule(self.student_optimizer, rounds * config.schedule.student_steps)
-        networks = Networks(teacher.classifier, self.student, generator)
-        if engine == "eager":
-            self.passes = eager_passes(config, networks, checkpoint_activations=checkpoint_activations)
+        momentum = config.generator_loss.batch_norm.momentum
+        remembered = RememberedStatistics(momentum) if momentum > 0 else None
+        networks = Networks(teacher.classifier, self.student, generator, remembered)
+        if engine == "eager" or config.runs_eagerly:
+            self.passes = eager_passes(
+                config, networks, checkpoint_activations=checkpoint_activations and not config.runs_eagerly
+            )
         else:
             self.passes = compiled_passes(config, networks, graphs=engine == "graphs")
-        self.judges = Judges(config, networks, self.passes, self.spec, classes=len(teacher.class_names), device=device)
+        self.judges = Judges(
+            config,
+            networks,
+            self.passes,
+            self.spec,
+            classes=len(teacher.class_names),
+            device=device,
+            state_path=state_path,
+        )
         self.synthesizer = kind.build(self.judges)
         replay = REPLAYS[config.replay.kind]
         self.replay = replay(self.judges, self.synthesizer) if replay is not None else None

@@ -70,7 +70,7 @@ def distill(
     ``engine`` is one of ``dfkd.engines.ENGINES``: what runs the forward passes. Another engine moves last digits, and
     may go on from a state that the first one left. ``checkpoint_activations`` computes activations of a generator step
     twice instead of keeping them, which takes less memory and gives the same bits; the eager engine alone can do so.
-    Methods that learn from real images have neither choice: they run eagerly.
+    Where ``config.runs_eagerly`` there is neither choice, as with real images.
 
     Raises:
         TrainingDivergedError: a loss became NaN or infinite.
@@ -84,6 +84,7 @@ def distill(
         device=device,
         engine=engine,
         checkpoint_activations=checkpoint_activations,
+        state_path=state_path,
     )
     history: list[Record] = []
     if state_path is not None and state_path.exists():
@@ -111,25 +112,35 @@ def _learners(
     device: torch.device,
     engine: str,
     checkpoint_activations: bool,
+    state_path: Path | None,
 ) -> Learners | RealLearners:
     if config.learns_from_real_images != (train is not None):
         raise ValueError(f"`train` must be given to {' and '.join(REAL_METHODS)} alone, but got {config.method=}.")
     if train is not None:
         return RealLearners(config, teacher=teacher, train=train, device=device)
     return Learners(
-        config, teacher=teacher, device=device, engine=engine, checkpoint_activations=checkpoint_activations
+        config,
+        teacher=teacher,
+        device=device,
+        engine=engine,
+        checkpoint_activations=checkpoint_activations,
+        state_path=state_path,
     )
 
 
 def epoch_phases(schedule: ScheduleConfig, epoch: int) -> list[str]:
     """Return what each step of an epoch trains, ``generator`` or ``student``, in order.
 
-    Alternating, every round is its generator steps, then its student steps. Staged, the run is all of its generator
-    steps, then all of its student steps, and an epoch is as many of them as an alternating one.
+    Alternating, every round is its generator steps, then its student steps, which the warm-up leaves out. Staged, the
+    run is all of its generator steps, then all of its student steps, and an epoch is as many of them as an alternating
+    one.
     """
     if schedule.phases == "alternate":
-        one_round = ["generator"] * schedule.generator_steps + ["student"] * schedule.student_steps
-        return one_round * schedule.iterations_per_epoch
+        warming_up = max(0, schedule.warm_up_rounds - (epoch - 1) * schedule.iterations_per_epoch)
+        warming_up = min(warming_up, schedule.iterations_per_epoch)
+        quiet = ["generator"] * schedule.generator_steps
+        one_round = quiet + ["student"] * schedule.student_steps
+        return quiet * warming_up + one_round * (schedule.iterations_per_epoch - warming_up)
     length = schedule.iterations_per_epoch * (schedule.generator_steps + schedule.student_steps)
     generator_steps = schedule.epochs * schedule.iterations_per_epoch * schedule.generator_steps
     first = (epoch - 1) * length

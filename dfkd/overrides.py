@@ -87,6 +87,9 @@ def changed(config: RunConfig, prefixes: tuple[str, ...]) -> dict[str, Scalar]:
 _SWITCHES = {
     "generator.attention.": "generator.attention.weight",
     "generator_loss.adversarial.": "generator_loss.adversarial.weight",
+    "generator_loss.batch_norm.": "generator_loss.batch_norm.weight",
+    "generator_loss.contrast.": "generator_loss.contrast.weight",
+    "generator_loss.impressions.": "generator_loss.impressions.weight",
     "student_loss.mhad.": "student_loss.mhad.weight",
     "student_loss.sfcl.": "student_loss.sfcl.weight",
 }
@@ -105,6 +108,7 @@ _UNUSED_WITH_REAL_IMAGES = (
     "student.normalisation_when_frozen",
     "schedule.generator_steps",
     "schedule.phases",
+    "schedule.warm_up",
 )
 """Prefixes of what has no effect where the student learns from real images."""
 
@@ -126,15 +130,27 @@ _CONDITIONS: dict[str, Callable[[Mapping[str, Scalar]], bool]] = {
     "student_loss.distillation.temperature": _plays_divergence,
     "student_loss.distillation.direction": _plays_divergence,
     "generator_loss.adversarial.temperature": lambda flat: (
-        flat["generator_loss.adversarial.weight"] != 0 and flat["generator_loss.adversarial.kind"] == "kl"
+        flat["generator_loss.adversarial.weight"] != 0
+        and flat["generator_loss.adversarial.kind"] in ("kl", "jensen_shannon")
     ),
     "generator_loss.one_hot.labels": lambda flat: (
-        flat["generator_loss.one_hot.weight"] != 0 or flat["generator.class_embedding"] != 0
+        flat["generator_loss.one_hot.weight"] != 0
+        or flat["generator_loss.impressions.weight"] != 0
+        or flat["generator.class_embedding"] != 0
     ),
     "replay.fraction": lambda flat: flat["replay.kind"] != "none",
     "replay.momentum": lambda flat: flat["replay.kind"] == "generator",
+    "replay.capacity": lambda flat: flat["replay.kind"] == "images",
+    "replay.crop_padding": lambda flat: flat["replay.kind"] == "images",
 }
 """Fields that matter in certain company alone, and when."""
+
+_KINDS = {
+    "generator.": ("generator", "generator_and_noise"),
+    "synthesis.noise.": ("generator_and_noise",),
+    "synthesis.images.": ("images",),
+}
+"""Prefix of what has an effect with some kinds of synthesis alone, and those kinds."""
 
 
 def has_effect(key: str, flat: Mapping[str, Scalar]) -> bool:
@@ -146,6 +162,8 @@ def has_effect(key: str, flat: Mapping[str, Scalar]) -> bool:
         return key == "teacher.crop_padding" or not key.startswith(("teacher.", *_UNUSED_WITH_REAL_IMAGES))
     if key in _CONDITIONS:
         return _CONDITIONS[key](flat)
+    if any(key.startswith(prefix) and flat["synthesis.kind"] not in kinds for prefix, kinds in _KINDS.items()):
+        return False
     off = (key.startswith(prefix) and key != switch and flat[switch] == 0 for prefix, switch in _SWITCHES.items())
     return not key.startswith("teacher.") and not any(off)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dfkd.config import RunConfig
-from dfkd.losses import batch_norm_statistics
+from dfkd.losses import RememberedStatistics, batch_norm_statistics
 from dfkd.models.classifier import Classifier
 from dfkd.models.generator import AttentionGenerator
 from dfkd.models.taps import Features, tap_batch_norms, tap_features
@@ -27,6 +27,8 @@ class Networks:
     """Trained in its own step."""
     generator: AttentionGenerator | None
     """Trained in its own step; None where images are made without one."""
+    remembered: RememberedStatistics | None = None
+    """What L_BN remembers of former rounds; None where it remembers nothing."""
 
 
 class Judgement(NamedTuple):
@@ -63,13 +65,17 @@ def looks_at_features(config: RunConfig) -> bool:
 
 
 def judgement(
-    logits: Tensor, layers: Sequence[nn.BatchNorm2d], inputs: Sequence[Tensor], penultimate: Tensor | None
+    networks: Networks,
+    logits: Tensor,
+    layers: Sequence[nn.BatchNorm2d],
+    inputs: Sequence[Tensor],
+    penultimate: Tensor | None,
 ) -> Judgement:
     """Return the teacher's judgement, given its logits and what was tapped on the way to them."""
     if not layers:
         return Judgement(logits, None, penultimate)
     with torch.autocast(logits.device.type, enabled=False):
-        return Judgement(logits, batch_norm_statistics(layers, inputs), penultimate)
+        return Judgement(logits, batch_norm_statistics(layers, inputs, networks.remembered), penultimate)
 
 
 def _as_it_is(function: Pass) -> Pass:
@@ -93,7 +99,7 @@ def eager_passes(config: RunConfig, networks: Networks, *, checkpoint_activation
             tap_batch_norms(teacher.network, enabled=weights.batch_norm.weight > 0) as (layers, inputs),
         ):
             logits = teacher.network(images)
-        return judgement(logits, layers, inputs, features.penultimate)
+        return judgement(networks, logits, layers, inputs, features.penultimate)
 
     def tapped(classifier: Classifier) -> Callable[[Tensor], tuple[Tensor, Features]]:
         def run(images: Tensor) -> tuple[Tensor, Features]:

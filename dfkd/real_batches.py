@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from dfkd.augmentation import augment
 from dfkd.config import RunConfig
 from dfkd.data import ImageSet, dataset_spec
 from dfkd.evaluation import memory_format
@@ -37,17 +37,3 @@ def prepared(
         source=augmentation,
     )
     return spec.normalise_bytes(images).to(memory_format=memory_format(config.compute)), train.labels[chosen]
-
-
-def augment(images: Tensor, *, size: int, padding: int, flip: bool, source: torch.Generator) -> Tensor:
-    """Return a random crop of ``size`` of each uint8 image with a reflected border, half of them mirrored if asked."""
-    if padding:
-        images = F.pad(images.float(), (padding,) * 4, mode="reflect").to(torch.uint8)
-    slack = images.shape[-1] - size
-    offsets = torch.randint(0, slack + 1, (len(images), 2), generator=source).tolist()
-    mirrored = (torch.rand(len(images), generator=source) < 0.5).tolist()
-    crops = []
-    for image, (top, left), mirror in zip(images, offsets, mirrored, strict=True):
-        crop = image[:, top : top + size, left : left + size]
-        crops.append(crop.flip(-1) if flip and mirror else crop)
-    return torch.stack(crops)

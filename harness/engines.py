@@ -47,8 +47,9 @@ def choose_engine(config: RunConfig, where: Where, *, teacher: Teacher, epochs_d
     shape (``shape_of``), machine and version of PyTorch, and keeps what it found in the store's cache.
     """
     asked = where.execution.engine
-    if config.learns_from_real_images:
-        return Choice("eager", "it learns from real images" if asked != "eager" else None)
+    if config.runs_eagerly:
+        why = "it learns from real images" if config.learns_from_real_images else "its images take a round to make"
+        return Choice("eager", why if asked != "eager" else None)
     if asked != "auto":
         return Choice(asked)
     if where.execution.checkpoint_activations:

@@ -49,10 +49,16 @@ import, are not the cell's."""
 TERMS = {
     "dfkd.losses.attention_transfer": "student_loss.attention_transfer.weight",
     "dfkd.losses.batch_norm": "generator_loss.batch_norm.weight",
+    "dfkd.losses.competition": "generator_loss.adversarial.weight",
     "dfkd.losses.contrastive": "student_loss.sfcl.weight",
+    "dfkd.losses.data_impressions": "generator_loss.impressions.weight",
     "dfkd.losses.high_order": "student_loss.mhad.weight",
+    "dfkd.losses.instance_contrast": "generator_loss.contrast.weight",
+    "dfkd.losses.pixel_norm": "generator_loss.pixel_norm.weight",
+    "dfkd.losses.total_variation": "generator_loss.total_variation.weight",
     "dfkd.models.high_order": "student_loss.mhad.weight",
     "dfkd.models.stages": "student_loss.mhad.weight",
+    "dfkd.synthesis.contrast": "generator_loss.contrast.weight",
 }
 """Modules of one loss term, and the weight that makes them irrelevant when it is 0."""
 

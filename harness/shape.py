@@ -13,7 +13,7 @@ FREE = frozenset(
         *("student.learning_rate", "student.momentum", "student.weight_decay"),
         *("generator.learning_rate", "generator.schedule", "generator.beta1", "generator.beta2"),
         *("schedule.epochs", "schedule.iterations_per_epoch", "schedule.phases"),
-        *("schedule.generator_steps", "schedule.student_steps"),
+        *("schedule.generator_steps", "schedule.student_steps", "schedule.warm_up"),
         *("student_loss.distillation.temperature", "student_loss.distillation.direction"),
         *("student_loss.sfcl.temperature", "generator_loss.adversarial.temperature", "replay.momentum"),
     }
@@ -50,7 +50,9 @@ def steps_between(config: Mapping[str, Any], first: int, last: int) -> dict[str,
     if config.get("method") in REAL_METHODS:
         return {"generator": 0, "student": student * epochs}
     if config["schedule.phases"] == "alternate":
-        return {"generator": generator * epochs, "student": student * epochs}
+        warm_up = int(config.get("schedule.warm_up", 0) * config["schedule.epochs"] * iterations)
+        rounds = max(0, last * iterations - warm_up) - max(0, (first - 1) * iterations - warm_up)
+        return {"generator": generator * epochs, "student": config["schedule.student_steps"] * max(0, rounds)}
     # Staged: all generator steps of the run come first.
     before, after = ((generator + student) * epoch for epoch in (first - 1, first - 1 + epochs))
     all_generator = generator * config["schedule.epochs"]

@@ -21,6 +21,7 @@ from dfkd.config.generator_loss import (
     AdversarialConfig,
     BatchNormConfig,
     GeneratorLossConfig,
+    parse_concentrations,
 )
 from dfkd.config.networks import (
     ARCHITECTURES,
@@ -92,6 +93,7 @@ __all__ = [
     "SynthesisConfig",
     "TeacherConfig",
     "parse_classes",
+    "parse_concentrations",
     "parse_orders",
     "parse_stages",
 ]

@@ -30,8 +30,31 @@ class ScheduleConfig:
     phases: str = "alternate"
     """``alternate``: every round is its generator steps, then its student steps; ``staged``: all generator steps of the
     run come before its first student step. Algorithm 1 reads as the second, the text as the first."""
+    warm_up: float = 0.0
+    """Share of the run's rounds, at its start, that are generator steps alone, so that the student finds images when it
+    begins. 0 in the paper; 20 epochs of 220 in Fast-Datafree."""
+
+    @property
+    def warm_up_rounds(self) -> int:
+        """The rounds of generator steps alone."""
+        return int(self.warm_up * self.epochs * self.iterations_per_epoch)
+
+    @property
+    def most_rounds_in_an_epoch(self) -> int:
+        """The rounds' worth of generator steps that an epoch takes at most."""
+        if self.phases == "alternate":
+            return self.iterations_per_epoch
+        # An epoch of generator steps alone, which may begin within a round.
+        return self.iterations_per_epoch * (self.generator_steps + self.student_steps) // self.generator_steps + 1
 
     def __post_init__(self) -> None:
+        require(0 <= self.warm_up < 1, "in [0, 1)", "schedule.warm_up", self.warm_up)
+        require(
+            self.warm_up == 0 or self.phases == "alternate",
+            "0 where `schedule.phases` is `staged`, whose generator steps come first anyway",
+            "schedule.warm_up",
+            self.warm_up,
+        )
         require_choice("schedule.phases", self.phases, PHASES)
         for name in ("epochs", "iterations_per_epoch", "generator_steps", "student_steps"):
             require_positive(f"schedule.{name}", getattr(self, name))
@@ -54,7 +77,7 @@ class ComputeConfig:
         require_choice("compute.precision", self.precision, PRECISIONS)
 
 
-METHODS = ("dfkd_fgvc", "zskt", "dafl", "dfad", "dfq", "mad", "scratch", "real_kd")
+METHODS = ("dfkd_fgvc", "zskt", "dafl", "dfad", "dfq", "mad", "adi", "zskd", "cmi", "fast", "scratch", "real_kd")
 
 REAL_METHODS = ("scratch", "real_kd")
 """Methods that are shown the real training images."""
@@ -96,6 +119,12 @@ class RunConfig:
         """Whether the method is one of ``REAL_METHODS``."""
         return self.method in REAL_METHODS
 
+    @property
+    def runs_eagerly(self) -> bool:
+        """Whether no other engine runs it: it learns from real images, or synthesises them without a generator of its
+        own or with one that is made anew each round."""
+        return self.learns_from_real_images or self.synthesis.kind != "generator"
+
     def __post_init__(self) -> None:
         require_choice("method", self.method, METHODS)
         require(self.seed >= 0, "an integer >= 0", "seed", self.seed)
@@ -113,9 +142,65 @@ class RunConfig:
             "replay.fraction",
             self.replay.fraction,
         )
+        self._require_consistent_synthesis()
         require(
             self.teacher.crop_padding < self.data.image_size,
             f"less than `data.image_size` ({self.data.image_size}), whose reflection it is",
             "teacher.crop_padding",
             self.teacher.crop_padding,
+        )
+
+    def _require_consistent_synthesis(self) -> None:
+        """Raise ConfigError if what synthesis and replay are asked for does not fit together."""
+        asked = self.generator_loss.impressions.weight
+        require(
+            asked == 0 or (self.synthesis.kind == "images" and self.generator_loss.one_hot.labels != "argmax"),
+            "0 unless `synthesis.kind` is `images` and `generator_loss.one_hot.labels` names the classes asked for",
+            "generator_loss.impressions.weight",
+            asked,
+        )
+        require(
+            self.replay.kind != "generator" or self.synthesis.kind == "generator",
+            "another kind where `synthesis.kind` is not `generator`, such as `images`",
+            "replay.kind",
+            self.replay.kind,
+        )
+        contrast = self.generator_loss.contrast.weight
+        require(
+            contrast == 0 or self.synthesis.kind == "generator_and_noise",
+            "0 unless `synthesis.kind` is `generator_and_noise`",
+            "generator_loss.contrast.weight",
+            contrast,
+        )
+        require(
+            self.generator.class_embedding == 0 or self.synthesis.kind != "generator_and_noise",
+            "0 where `synthesis.kind` is `generator_and_noise`, whose noise is fitted to the classes",
+            "generator.class_embedding",
+            self.generator.class_embedding,
+        )
+        momentum = self.generator_loss.batch_norm.momentum
+        require(
+            momentum == 0 or self.synthesis.kind == "generator_and_noise",
+            "0 unless `synthesis.kind` is `generator_and_noise`, whose rounds it averages over",
+            "generator_loss.batch_norm.momentum",
+            momentum,
+        )
+        banked = self.replay.kind == "images"
+        require(
+            not banked or self.synthesis.kind != "generator" or self.replay.fraction < 1,
+            "less than 1 where a generator's images are kept, or there would be none",
+            "replay.fraction",
+            self.replay.fraction,
+        )
+        require(
+            not banked or self.synthesis.kind == "images" or self.generator.output != "standardised",
+            "`normalised` or `pixels` where `replay.kind` is `images`, which are kept in a fixed range",
+            "generator.output",
+            self.generator.output,
+        )
+        require(
+            not banked or self.replay.crop_padding < self.data.image_size,
+            f"less than `data.image_size` ({self.data.image_size}), whose reflection it is",
+            "replay.crop_padding",
+            self.replay.crop_padding,
         )

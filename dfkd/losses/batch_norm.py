@@ -36,17 +36,59 @@ class _BatchStatistics(torch.autograd.Function):
         return torch.addcmul(offset.to(x.dtype).view(-1, 1, 1), x, slope.to(x.dtype).view(-1, 1, 1))
 
 
-def batch_norm_statistics(layers: Sequence[nn.BatchNorm2d], inputs: Sequence[Tensor]) -> Tensor:
+class RememberedStatistics:
+    """Moving averages of the batches' statistics at each layer, over rounds of synthesis.
+
+    ``momentum`` is what the averages keep of themselves at an ``update``, and what they count in the statistics that
+    are matched. After Fast-Datafree (Fang et al., AAAI 2022), as the authors' code has it.
+    """
+
+    def __init__(self, momentum: float) -> None:
+        self.momentum = momentum
+        self._average: dict[int, tuple[Tensor, Tensor]] = {}
+        self._last: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def mixed(self, layer: int, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a batch's statistics at ``layer``, mixed with the averages if there are some, and note them."""
+        self._last[layer] = mean.detach(), variance.detach()
+        if layer not in self._average:
+            return mean, variance
+        old_mean, old_variance = self._average[layer]
+        share = 1 - self.momentum
+        return share * mean + self.momentum * old_mean, share * variance + self.momentum * old_variance
+
+    def update(self) -> None:
+        """Take in the statistics of the batch that was matched last; the first ones become the averages."""
+        self._average = {layer: self.mixed(layer, *statistics) for layer, statistics in list(self._last.items())}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the averages, and what the next update takes in."""
+        return {"average": self._average, "last": self._last}
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Return to a state that ``state_dict`` gave, on ``device``."""
+        self._average, self._last = (
+            {layer: (mean.to(device), variance.to(device)) for layer, (mean, variance) in state[name].items()}
+            for name in ("average", "last")
+        )
+
+
+def batch_norm_statistics(
+    layers: Sequence[nn.BatchNorm2d], inputs: Sequence[Tensor], remembered: RememberedStatistics | None = None
+) -> Tensor:
     """Return ``sum_l ||mean_l - mean(x_l)||_2 + ||var_l - var(x_l)||_2`` over the layers, a scalar.
 
     ``inputs[l]`` is what ``layers[l]`` was given, of shape (batch, channels, height, width). The norms are not squared
-    and the variance is the biased one, as in the authors' code. Computed in float32, whatever the inputs' type.
+    and the variance is the biased one, as in the authors' code. Computed in float32, whatever the inputs' type. What is
+    ``remembered`` of former batches counts among the batch's statistics.
     """
     if not layers or len(layers) != len(inputs):
         raise ValueError(f"One input per batch-norm layer must be given, but got {len(layers)=} and {len(inputs)=}.")
     distances = []
-    for layer, x in zip(layers, inputs, strict=True):
+    for number, (layer, x) in enumerate(zip(layers, inputs, strict=True)):
         mean, variance = _BatchStatistics.apply(x)
+        if remembered is not None:
+            mean, variance = remembered.mixed(number, mean, variance)
         distances.append(torch.linalg.vector_norm(layer.running_mean - mean))
         distances.append(torch.linalg.vector_norm(layer.running_var - variance))
     return torch.stack(distances).sum()

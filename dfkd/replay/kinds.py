@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 from dfkd.replay.generator import GeneratorReplay
+from dfkd.replay.images import ImageReplay
 from dfkd.replay.interface import Replay
 from dfkd.synthesis.interface import Judges, Synthesizer
 
 KINDS: dict[str, Callable[[Judges, Synthesizer], Replay] | None] = {
     "none": None,
     "generator": GeneratorReplay,
+    "images": ImageReplay,
 }
 """By ``replay.kind``."""

@@ -1,7 +1,8 @@
 """What synthesis is to the loop, and what it is given."""
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -45,6 +46,15 @@ class Synthesizer(Protocol):
         ...
 
 
+@runtime_checkable
+class Finishes(Protocol):
+    """A synthesizer whose images take a round of steps to make."""
+
+    def finished(self) -> Tensor | None:
+        """Return the images that the last step finished, network inputs without a graph; None if it finished none."""
+        ...
+
+
 @dataclass(frozen=True)
 class Judges:
     """The networks that judge synthetic images, both frozen while they do, and how images reach them."""
@@ -61,6 +71,12 @@ class Judges:
     """How many the teacher knows."""
     device: torch.device
     """Where all of it lies."""
+    state_path: Path | None = None
+    """Where the run's state is written, beside which large memories lie; None keeps them in memory."""
+
+    def of(self, config: RunConfig) -> "Judges":
+        """Return the same judges for a run of another ``config``, which differs in the weights of terms alone."""
+        return replace(self, config=config)
 
     def network_input(self, images: Tensor) -> Tensor:
         """Return images in [-1, 1] as the networks see them (``generator.output``), in the run's memory order."""

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from dfkd.config import RunConfig
 from dfkd.synthesis.generator import GeneratorSynthesis, generator_pictures
+from dfkd.synthesis.images import ImageSynthesis, finished_pictures
 from dfkd.synthesis.interface import Judges, Synthesizer
+from dfkd.synthesis.noise import NoiseSynthesis
 
 
 @dataclass(frozen=True)
@@ -25,5 +27,7 @@ class Kind:
 
 KINDS = {
     "generator": Kind(GeneratorSynthesis, generator_pictures),
+    "images": Kind(ImageSynthesis, finished_pictures, has_generator=False),
+    "generator_and_noise": Kind(NoiseSynthesis, finished_pictures),
 }
 """By ``synthesis.kind``."""

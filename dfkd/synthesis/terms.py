@@ -6,17 +6,30 @@ import torch
 from torch import Tensor
 
 from dfkd.config import AdversarialConfig, GeneratorLossConfig, RunConfig
-from dfkd.losses import activation, agreeing, class_balance, discrepancy, one_hot
+from dfkd.losses import (
+    activation,
+    agreeing,
+    class_balance,
+    discrepancy,
+    jensen_shannon,
+    one_hot,
+    pixel_norm,
+    soft_cross_entropy,
+    total_variation,
+)
 from dfkd.stepping import Measurements, divergence, weighted_sum
 from dfkd.synthesis.interface import Judges
 
 
-def synthesis_terms(judges: Judges, images: Tensor, labels: Tensor | None = None) -> Measurements:
+def synthesis_terms(
+    judges: Judges, images: Tensor, labels: Tensor | None = None, *, targets: Tensor | None = None
+) -> Measurements:
     """Return each term that is on, of network inputs of shape (batch, 3, size, size), before its weight and with graph.
 
-    ``labels`` are the classes that were asked for, of shape (batch,); None means the teacher's own. Teacher and student
-    look at the images at most once each; the student only if a term asks it. The caller has frozen the student
-    (``freeze_student``), and takes gradients to the images alone.
+    ``labels`` are the classes that were asked for, of shape (batch,); None means the teacher's own. ``targets`` are
+    class probabilities that were asked for, (batch, classes). Teacher and student look at the images at most once each;
+    the student only if a term asks it. The caller has frozen the student (``freeze_student``), and takes gradients to
+    the images alone.
     """
     config, passes = judges.config, judges.passes
     weights = config.generator_loss
@@ -34,6 +47,14 @@ def synthesis_terms(judges: Judges, images: Tensor, labels: Tensor | None = None
         terms["generator_loss.class_balance"] = class_balance(logits)
     if penultimate is not None:
         terms["generator_loss.activation"] = activation(penultimate)
+    if targets is not None:
+        terms["generator_loss.impressions"] = soft_cross_entropy(
+            logits, targets, temperature=weights.impressions.temperature
+        )
+    if weights.total_variation.weight > 0:
+        terms["generator_loss.total_variation"] = total_variation(images)
+    if weights.pixel_norm.weight > 0:
+        terms["generator_loss.pixel_norm"] = pixel_norm(images)
     return terms
 
 
@@ -46,6 +67,8 @@ def adversarial(config: RunConfig, student_logits: Tensor, teacher_logits: Tenso
         student_logits = torch.where(agree[:, None], student_logits.float(), teacher_logits.float())
     if settings.kind == "distillation":
         return -divergence(config, student_logits, teacher_logits)
+    if settings.kind == "jensen_shannon":
+        return -jensen_shannon(student_logits, teacher_logits, temperature=settings.temperature)
     return -discrepancy(student_logits, teacher_logits, kind=settings.kind, temperature=settings.temperature)
 
 

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
+from dfkd.augmentation import augment
 from dfkd.data import dataset_spec
 from dfkd.errors import CheckpointError
 from dfkd.evaluation import accuracy
 from dfkd.files import load, save
-from dfkd.real_batches import augment
 from dfkd.teacher import describe_teacher, load_teacher, recipe, state_hash, train_teacher
 
 CPU = torch.device("cpu")
