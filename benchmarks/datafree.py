@@ -40,7 +40,12 @@ def import_datafree(checkout: Path) -> tuple[Any, Callable[..., None]]:
     return datafree, datafree_kd.train
 
 
-class _WithFeatures(nn.Module):
+def loop_arguments() -> argparse.Namespace:
+    """Return what DataFree's ``train`` reads of its command line, for one step of a student."""
+    return argparse.Namespace(kd_steps=1, gpu=None, autocast=nullcontext, fp16=False, print_freq=0)
+
+
+class WithFeatures(nn.Module):
     """A network that DataFree can ask for its penultimate feature too."""
 
     def __init__(self, classifier: Classifier) -> None:
@@ -68,7 +73,7 @@ class DataFreeSide:
             "generator": copy.deepcopy(generator),
             "student": copy.deepcopy(learners.student.network),
         }
-        teacher = _WithFeatures(copy.deepcopy(learners.teacher.classifier))
+        teacher = WithFeatures(copy.deepcopy(learners.teacher.classifier))
         # It freezes nothing: every weight of its teacher wants a gradient, as when its own main() has loaded it.
         self.teacher = teacher.requires_grad_(True)
         self.criterion = _Remembering(datafree.criterions.KLDiv())
@@ -90,7 +95,6 @@ class DataFreeSide:
             normalizer=datafree.utils.Normalizer((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
         )
         self.optimizer = student_optimizer(config.student, self.networks["student"].parameters())
-        self.arguments = argparse.Namespace(kd_steps=1, gpu=None, autocast=nullcontext, fp16=False, print_freq=0)
 
     def generator_step(self) -> float:
         """Take one; return its loss."""
@@ -102,7 +106,7 @@ class DataFreeSide:
     def student_step(self) -> float:
         """Take one; return its loss."""
         pair = (self.networks["student"], self.teacher)
-        self._train(self.synthesizer, pair, self.criterion, self.optimizer, self.arguments)
+        self._train(self.synthesizer, pair, self.criterion, self.optimizer, loop_arguments())
         return self.criterion.value
 
 
