@@ -65,7 +65,7 @@ class Learners:
         state_path: Path | None = None,
     ) -> None:
         self._batch_size = config.schedule.batch_size
-        self._replayed = 0 if config.replay.kind == "none" else round(config.replay.fraction * self._batch_size)
+        self._replayed = config.replay.images(self._batch_size)
         self.device = device
         self.spec = dataset_spec(config.data.dataset)
         self.teacher = teacher

@@ -21,7 +21,7 @@ from dfkd.files import atomic_path
 from dfkd.teacher import describe_teacher
 from harness.leases import this_machine
 from harness.plan import digest
-from harness.records import FORMAT, read_json, read_log, read_plan
+from harness.records import FORMAT, STATE_FILES, read_json, read_log, read_plan
 from harness.store import CellBusyError, Store, StoreError
 
 PARTS = ("plans", "cells", "teachers", "studies")
@@ -30,7 +30,7 @@ PARTS = ("plans", "cells", "teachers", "studies")
 ENDS = ("result.json", "diverged.json")
 """Files of which one says that a cell has ended; in a cell that is put together it comes last."""
 
-UNFINISHED = ("state.pt", "training.json")
+UNFINISHED = (*STATE_FILES, "training.json")
 """Files of an unfinished cell, which are carried where asked for."""
 
 CHECKPOINTS = ("student.pt", "networks.pt", *UNFINISHED)
@@ -223,7 +223,7 @@ def _merge_cell(store: Store, folder: Path, merged: Merged) -> None:
         return
     try:
         with store.lease(cell_id, patience=0):
-            for name in ("log.jsonl", "state.pt", "training.json", "failure.json", "failures.jsonl"):
+            for name in ("log.jsonl", *STATE_FILES, "training.json", "failure.json", "failures.jsonl"):
                 (store.cell(cell_id) / name).unlink(missing_ok=True)
             ending = next((name for name in ENDS if (folder / name).exists()), "state.pt")
             _move_all(folder, store.cell(cell_id), last=ending)

@@ -25,7 +25,7 @@ from harness.inputs import Where, forget_inputs, real_images, validation_images,
 from harness.leases import Lease, LeaseLostError
 from harness.packing import memory_cap
 from harness.plan import Cell
-from harness.records import read_json, read_log, write_json
+from harness.records import STATE_FILES, read_json, read_log, write_json
 from harness.staleness import UNKNOWN
 from harness.store import RunLog, Store, cell_config
 
@@ -158,7 +158,7 @@ def _about_end(folder: Path, history: Sequence[Mapping[str, Any]]) -> dict[str, 
 
 
 def _drop_state(folder: Path) -> None:
-    for name in ("training.json", "state.pt", "state.damaged.pt"):
+    for name in ("training.json", *STATE_FILES, "state.damaged.pt"):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.records import STATE_FILES
 from harness.store import CellBusyError, Store
 
 OLD = 24 * 3600.0
@@ -41,7 +42,7 @@ def _of_cell(store: Store, cell_id: str) -> Iterator[Leftover]:
         return
     folder = store.cell(cell_id)
     if store.read(cell_id).ended:
-        for name in ("state.pt", "training.json"):
+        for name in (*STATE_FILES, "training.json"):
             path = folder / name
             if path.exists():
                 yield Leftover(path, path.stat().st_size, "needed by unfinished cells alone", cell_id)

@@ -32,10 +32,12 @@ class Passes:
 
 
 def generator_step(config: RunConfig) -> Passes:
-    """Return what a synthesis step costs: the teacher forward and back, and so the student where a term asks it."""
+    """Return what a synthesis step costs after the warm-up: the teacher forward and back for each view of an image that
+    terms look at, and so the student where a term asks it."""
     if config.method in REAL_METHODS:
         return Passes(0, 0)
-    return Passes(2, 2 if config.generator_loss.adversarial.weight > 0 else 0)
+    views = 2 if config.generator_loss.contrast.weight > 0 else 1  # the contrast looks at a second view of each image
+    return Passes(2 * views, 2 if config.generator_loss.adversarial.weight > 0 else 0)
 
 
 def student_step(config: RunConfig) -> Passes:
@@ -52,7 +54,9 @@ def passes_of_round(config: RunConfig) -> int:
 def passes_of(config: RunConfig) -> int:
     """Return the passes of a whole run, over all its images."""
     schedule = config.schedule
-    return passes_of_round(config) * schedule.batch_size * schedule.iterations_per_epoch * schedule.epochs
+    rounds = schedule.iterations_per_epoch * schedule.epochs - schedule.warm_up_rounds
+    in_warm_up = generator_step(config).teacher * schedule.generator_steps * schedule.warm_up_rounds
+    return (passes_of_round(config) * rounds + in_warm_up) * schedule.batch_size
 
 
 def matched(config: RunConfig, passes: int) -> RunConfig:
@@ -60,9 +64,8 @@ def matched(config: RunConfig, passes: int) -> RunConfig:
 
     Where one round an epoch is already too dear, its generator and student steps are cut in proportion.
     """
-    epochs = config.schedule.epochs
-    one_round = passes_of_round(config) * config.schedule.batch_size
-    rounds = passes / (epochs * one_round)
+    # Of many rounds, because few have no warm-up.
+    rounds = 1000 * passes / passes_of(with_overrides(config, {"schedule.iterations_per_epoch": 1000}))
     if rounds >= 1:
         return with_overrides(config, {"schedule.iterations_per_epoch": round(rounds)})
     steps = {

@@ -5,6 +5,7 @@
 <store>/cells/<id>/config.json        the resolved configuration and what the id was made from
 <store>/cells/<id>/log.jsonl          one record per epoch
 <store>/cells/<id>/state.pt           full training state, while the cell is unfinished
+<store>/cells/<id>/state.images       images that the student is shown again, a part of the state; so state.features
 <store>/cells/<id>/training.json      by which code and on which machine, while the cell is unfinished
 <store>/cells/<id>/result.json        written last: the cell is done
 <store>/cells/<id>/diverged.json      instead of a result: a loss became NaN or infinite, which is how the run ends
@@ -28,6 +29,9 @@ from uuid import uuid4
 
 FORMAT = 1
 """Of a store. A newer one is refused."""
+
+STATE_FILES = ("state.pt", "state.images", "state.features")
+"""Of an unfinished cell: its state, and what lies beside it because it is large."""
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,14 @@ class RunConfig:
             "generator.class_embedding",
             self.generator.class_embedding,
         )
+        replayed = self.replay.images(self.schedule.batch_size)
+        require(
+            self.replay.kind == "none" or (replayed >= 2 and self.schedule.batch_size - replayed != 1),
+            f"a share of `schedule.batch_size` ({self.schedule.batch_size}) that takes at least two images from the "
+            "replay, and at least two new ones or none",
+            "replay.fraction",
+            self.replay.fraction,
+        )
         self._require_consistent_synthesis()
         require(
             self.teacher.crop_padding < self.data.image_size,

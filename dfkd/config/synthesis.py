@@ -84,6 +84,10 @@ class ReplayConfig:
     """Images that are shown again are shifted by up to this many pixels, with a reflected border; 0 shifts none. They
     are mirrored half of the time where the data set allows."""
 
+    def images(self, batch_size: int) -> int:
+        """Return how many of a student step's images come from the replay."""
+        return 0 if self.kind == "none" else round(self.fraction * batch_size)
+
     def __post_init__(self) -> None:
         require_choice("replay.kind", self.kind, REPLAYS)
         require(0 < self.fraction <= 1, "in (0, 1]", "replay.fraction", self.fraction)

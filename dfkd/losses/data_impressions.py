@@ -13,14 +13,14 @@ LEAST = 1e-4
 def class_similarity(weight: Float[Tensor, "classes features"]) -> Float[Tensor, "classes classes"]:
     """Return how alike classes are to the teacher: the cosines of its last layer's rows, each row stretched to [0, 1].
 
-    A class is most like itself: the diagonal is 1. The class similarity matrix of Nayak et al., ICML
-    2019, "Zero-Shot Knowledge Distillation in Deep Networks", https://arxiv.org/abs/1905.08114.
+    A class is most like itself: the diagonal is 1. Rows that are all alike give 1 throughout. The similarity matrix of
+    Nayak et al., ICML 2019, "Zero-Shot Knowledge Distillation in Deep Networks", https://arxiv.org/abs/1905.08114.
     """
     rows = F.normalize(weight.detach().float(), dim=1)
     cosines = rows @ rows.T
     lowest = cosines.amin(dim=1, keepdim=True)
     highest = cosines.amax(dim=1, keepdim=True)
-    return (cosines - lowest) / (highest - lowest)
+    return torch.where(highest > lowest, (cosines - lowest) / (highest - lowest), 1.0)
 
 
 def draw_targets(

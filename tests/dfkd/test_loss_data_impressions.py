@@ -18,6 +18,10 @@ def test_similarity_by_hand():
     torch.testing.assert_close(similarity.diagonal(), torch.ones(3))
 
 
+def test_classes_that_the_teacher_does_not_tell_apart_are_alike():
+    assert torch.equal(class_similarity(torch.zeros(3, 4)), torch.ones(3, 3))
+
+
 @given(st.integers(0, 99), st.floats(0.1, 10))
 def test_every_row_reaches_from_zero_to_one_whatever_the_weights_size(seed, scale):
     weight = torch.randn(5, 8, generator=torch.Generator().manual_seed(seed))

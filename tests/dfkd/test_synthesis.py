@@ -67,6 +67,17 @@ def test_a_conditional_generator_must_be_told_which_classes(tiny):
         tiny({"generator.class_embedding": 4})
 
 
+@pytest.mark.parametrize(("fraction", "right"), [(0.1, False), (0.25, True), (0.75, True), (0.9, False), (1.0, True)])
+def test_a_replay_leaves_batch_norms_two_images_from_each_source(tiny, fraction, right):
+    # Of 8 images: 1, 2, 6, 7 and all 8.
+    settings = {"replay.kind": "generator", "replay.fraction": fraction}
+    if right:
+        assert tiny(settings).replay.images(8) == round(8 * fraction)
+    else:
+        with pytest.raises(ConfigError, match=r"`replay.fraction` must be a share of .*\(8\) that takes at least two"):
+            tiny(settings)
+
+
 def test_the_vectors_of_classes_are_trained_with_the_generator(tiny, learners):
     config = tiny({**CONDITIONAL, "generator_loss.one_hot.weight": 1.0})
     ours = learners({**CONDITIONAL, "generator_loss.one_hot.weight": 1.0})

@@ -32,6 +32,9 @@ def of(method, overrides=RHYTHM):
         ("dfq", 4, 3),
         ("mad", 4, 3),
         ("dafl", 2, 3),  # the generator does not ask the student
+        ("zskd", 2, 3),
+        ("adi", 4, 3),
+        ("cmi", 6, 3),  # the teacher looks at two views of each image
         ("scratch", 0, 2),
         ("real_kd", 0, 3),
     ],
@@ -40,6 +43,12 @@ def test_a_run_costs_its_steps(method, generator, student):
     config = of(method)
     assert (generator_step(config).total, student_step(config).total) == (generator, student)
     assert passes_of(config) == 2 * 3 * 11 * (5 * generator + 7 * student)
+
+
+def test_the_warm_up_asks_no_student():
+    # 2 epochs of 3 rounds of 5 and 7 steps of 11 images; the first 2 of the 6 rounds take the teacher's 2 passes alone.
+    config = of("fast", {**RHYTHM, "schedule.warm_up": 0.34})
+    assert passes_of(config) == 11 * (4 * (5 * 4 + 7 * 3) + 2 * 5 * 2)
 
 
 def test_a_row_gets_as_many_rounds_as_cost_the_same():
@@ -69,11 +78,15 @@ def test_rows_of_a_grid_are_matched_and_the_rest_of_them_is_left_alone():
         if config.learns_from_real_images or name == "DFKD-FGVC":
             assert not changed
         else:
-            assert changed == {"schedule.iterations_per_epoch"}
+            rhythm = {f"schedule.{each}" for each in ("iterations_per_epoch", "generator_steps", "student_steps")}
+            # Seven rounds of 80 passes an image; one of CMI's, 200 steps of 6 and 400 of 3, is more than all of them.
+            assert changed == (rhythm if name in ("ZSKD", "ADI", "CMI") else {"schedule.iterations_per_epoch"})
             assert passes_of(config) == pytest.approx(target, rel=0.05)
     words = passes_words(plain.rows, "DFKD-FGVC")
-    assert "179,200 in 'DFKD-FGVC'" in words  # 10 epochs x 7 rounds x 32 images x (8 x 4 + 16 x 3)
-    assert "DAFL 0.06" in words  # 5 / 80
+    assert f"{target:,} in 'DFKD-FGVC'" in words
+    schedule = plain.rows["DFKD-FGVC"].schedule
+    share = 5 / (4 * schedule.generator_steps + 3 * schedule.student_steps)
+    assert f"DAFL {share:.2f}" in words
     assert "Real" not in words
 
 
