@@ -143,7 +143,7 @@ def test_attention_is_of_the_generator_and_of_both_sides(run, finished, tmp_path
         (["features", "kept", "--classes", "0,7"], ["--classes", "'7'", "begins none", "Known: 0, 1, 2"]),
         (["features", "kept", "--classes", "0,0"], ["--classes", "names one twice"]),
         (["features", "kept", "--classes", "0"], ["two classes with two images each"]),
-        (["features", "table1", "DFKD", *SETTINGS], ["'DFKD'", "Did you mean `DFKD-FGVC`"]),
+        (["features", "table1", "DFKD-FGV", *SETTINGS], ["'DFKD-FGV'", "Did you mean `DFKD-FGVC`"]),
         (["features", "table3", "Baseline", *SETTINGS], ["finished run", "Baseline", "dfkd ablate"]),
         (["features", "0123456789abcdef"], ["none of the 4 cells"]),
         (["curves", "table1", "DFKD-FGVC", *SETTINGS], ["ROW", "features, attention, gradcam", "curves"]),
