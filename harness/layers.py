@@ -151,9 +151,10 @@ class Layers:
 
     def with_preset(self, method: str) -> RunConfig:
         """Return the layers up to the method's preset."""
+        named = with_overrides(self.start, {"method": method})
         preset = search_spaces.load_method(method)
         refuse_shared_keys(preset.overrides, preset.path, "the runs of a method")
-        return apply(with_overrides(self.start, {"method": method}), preset.overrides, path=preset.path)
+        return apply(named, preset.overrides, path=preset.path)
 
     def below_settings(self, method: str) -> RunConfig:
         """Return the layers up to the grid's base."""

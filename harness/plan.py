@@ -86,7 +86,10 @@ def expand(
     layers = Layers(start, loaded.base, settings, loaded.path)
     own = settings_for(settings, layers.method)
     grid = loaded.expanded(flatten(layers.with_preset(layers.method)), own)
-    methods = {row.name: row.overrides.get("method", layers.method) for row in grid.rows}
+    methods = {}
+    for row in grid.rows:
+        methods[row.name] = row.overrides.get("method", layers.method)
+        apply(start, {"method": methods[row.name]}, path=row.path or grid.path, after=row.line)
     layers.check({row.name: (methods[row.name], row.overrides) for row in grid.rows})
     starts = {method: layers.of(method) for method in {layers.method, *methods.values()}}
     rows = {}

@@ -184,7 +184,7 @@ def test_what_auto_picked_is_told_in_a_line_a_reason(tmp_path):
 def test_a_price_rests_on_cells_that_ran_in_the_same_way(tmp_path, ran, asked, alike):
     store, machine = Store(tmp_path), {"processor": "P", "device": "cpu", "threads": 1}
     flat = {"schedule.iterations_per_epoch": 1, "schedule.generator_steps": 1, "schedule.student_steps": 1}
-    flat |= {"schedule.phases": "alternate"}
+    flat |= {"schedule.phases": "alternate", "schedule.epochs": 1}
     write_json(store.cell("one") / "config.json", {"numerics": 3, "config": flat})
     seconds = {"seconds": 2.0, "cpu_seconds": 2.0, "generator_step_seconds": 1.0, "student_step_seconds": 1.0}
     RunLog(store.cell("one")).append({"epoch": 1, **seconds})
