@@ -46,5 +46,7 @@ def test_the_table_names_every_side(capsys):
     ratios = {"generator_step_times_as_fast": 1.7, "student_step_times_as_fast": 1.3}
     bench.print_table({bench.REFERENCE: times | ratios, bench.PLAIN: times | ratios})
     assert "| ours, float32 | 1.000 | 0.500 | 1.70, 1.30 |" in capsys.readouterr().out
-    bench.print_table({bench.REFERENCE: {"peak_memory_bytes": 2.0**30, "share": 1.0}})
-    assert "| DataFree, float32 | 1.00 | 1.00 |" in capsys.readouterr().out
+    memory = {"peak_memory_bytes": 2.0**30, "step_memory_bytes": 2.0**29}
+    shares = {"peak_memory_bytes_share": 1.0, "step_memory_bytes_share": 0.7}
+    bench.print_table({bench.REFERENCE: memory | shares})
+    assert "| DataFree, float32 | 1.00 | 1.00 | 0.50 | 0.70 |" in capsys.readouterr().out
