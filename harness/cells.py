@@ -217,7 +217,7 @@ def _finish(store: Store, cell_id: str, config: RunConfig, lease: Lease, *, keep
     if not config.learns_from_real_images:
         _write_samples(folder / "samples.png", state, config)
         if keep_networks:
-            kept = {name: state[name] for name in ("generator", "auxiliary")}
+            kept: dict[str, Any] = {name: state[name] for name in ("generator", "auxiliary") if name in state}
             save({**kept, "config": cell_config(store, cell_id)}, folder / "networks.pt")
     about = _about_end(folder, history)
     images = sum(record["images_per_second"] * record["seconds"] for record in history)

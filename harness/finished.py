@@ -45,6 +45,23 @@ class Finished:
     """Where it lies."""
 
 
+def measured_images(store: Store, cell_id: str, config: RunConfig, *, data_root: Path | None) -> ImageSet:
+    """Return the test images that a cell was measured on.
+
+    Raises:
+        DataError: they are missing, or others.
+    """
+    wanted = cell_config(store, cell_id)["test_fingerprint"]
+    test = load_test_images(config.data, root=data_root, cache=store.cache)
+    if test.fingerprint != wanted:
+        raise DataError(
+            f"The test images must be those that cell {cell_id} was measured on, of fingerprint "
+            f"{wanted[:16]}, but they have {test.fingerprint[:16]}. Name the folder that it was "
+            "run with by `--data-root`."
+        )
+    return test
+
+
 def load_finished(store: Store, cell_id: str, *, data_root: Path | None, teacher: Path | None) -> Finished:
     """Return the networks of a finished cell, with its teacher: the store's, or that of the file ``teacher``.
 
@@ -61,13 +78,7 @@ def load_finished(store: Store, cell_id: str, *, data_root: Path | None, teacher
         )
     content, folder = cell_config(store, cell_id), store.cell(cell_id)
     config = with_overrides(RunConfig(), content["config"])
-    test = load_test_images(config.data, root=data_root, cache=store.cache)
-    if test.fingerprint != content["test_fingerprint"]:
-        raise DataError(
-            f"The test images must be those that cell {cell_id} was measured on, of fingerprint "
-            f"{content['test_fingerprint'][:16]}, but they have {test.fingerprint[:16]}. Name the folder that it was "
-            "run with by `--data-root`."
-        )
+    test = measured_images(store, cell_id, config, data_root=data_root)
     found = load_teacher(config, teacher or store.teacher(teacher_name(config)), class_names=test.class_names)
     if found.hash != content["teacher_hash"]:
         raise CheckpointError(
@@ -101,9 +112,20 @@ def generator_of(run: Finished) -> AttentionGenerator:
             else "it was run without `--keep-networks`. Run it so in a new store: the numbers will be the same."
         )
         raise StoreError(f"Cell {run.cell} must have kept its generator, but {why}")
+    if not _has_generator(run.config):
+        raise StoreError(
+            f"Cell {run.cell} must have one generator of noise alone for this, but its images come from "
+            f"`synthesis.kind` {run.config.synthesis.kind} and `generator.class_embedding` "
+            f"{run.config.generator.class_embedding}. Name a run of another method."
+        )
     network = AttentionGenerator(run.config.generator, image_size=run.config.data.image_size, seed=run.config.seed)
     network.load_state_dict(run.kept["generator"])
     return network
+
+
+def _has_generator(config: RunConfig) -> bool:
+    """Return whether a run's images come from one generator that is given noise and nothing else."""
+    return config.synthesis.kind == "generator" and config.generator.class_embedding == 0
 
 
 def synthetic_images(run: Finished) -> Tensor | None:
@@ -113,7 +135,7 @@ def synthetic_images(run: Finished) -> Tensor | None:
     """
     if run.config.learns_from_real_images:
         return None
-    if run.kept is not None:
+    if run.kept is not None and _has_generator(run.config):
         return synthetic_of(run).images
     path, size = run.folder / "samples.png", run.config.data.image_size
     if not path.exists():

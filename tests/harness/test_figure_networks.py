@@ -8,7 +8,7 @@ import torch
 
 from harness.finished import generator_of, load_finished, mhad_of, synthetic_images, synthetic_of
 from harness.records import read_plans, write_json
-from harness.store import Store
+from harness.store import Store, StoreError
 from outcome import refused
 from small import sets
 
@@ -176,3 +176,18 @@ def test_other_images_another_teacher_and_unfinished_cells_are_refused(run, fini
     refused(figure(run, (other, cells), tmp_path, "gradcam", "plain"), "student's weights", "--checkpoints")
     (path.parent / "result.json").unlink()
     refused(figure(run, (other, cells), tmp_path, "gradcam", "plain"), "must be finished", "once more")
+
+
+@pytest.mark.parametrize("method", ["adi", "mad"])
+def test_a_run_without_one_generator_of_noise_ends_well_and_has_no_generator_to_look_at(run, store, method):
+    """ADI optimises pixels and has none; MAD's is given a class beside the noise."""
+    short = ("schedule.generator_steps=2", "schedule.student_steps=2")
+    asked = ["--budget", "smoke", *sets(f"method={method}", *short)]
+    status, _, stderr = run("distill", "--device", "cpu", "--store", str(store), "--keep-networks", *asked)
+    assert status == 0, stderr
+    (cell,) = {plan.ids[0] for plan in read_plans(store)}
+    finished_run = load_finished(Store(store), cell, data_root=None, teacher=None)
+    assert ("generator" in finished_run.kept) == (method == "mad")
+    with pytest.raises(StoreError, match=r"one generator of noise alone"):
+        generator_of(finished_run)
+    assert synthetic_images(finished_run).shape[1:] == (3, 16, 16)
