@@ -16,7 +16,7 @@ from dfkd.replay.pixels import pixel_range
 from dfkd.stepping import Measurements, freeze_student, gradient_norm
 from dfkd.synthesis.interface import Judges
 from dfkd.synthesis.latents import Labels
-from dfkd.synthesis.rounds import Best
+from dfkd.synthesis.rounds import Best, drawn
 from dfkd.synthesis.terms import minimised, synthesis_terms
 from dfkd.synthesis.views import jittered
 
@@ -74,10 +74,7 @@ class ImageSynthesis:
 
     def sample(self, count: int) -> Tensor:
         """Return ``count`` of the images that were finished last, chosen at random."""
-        assert self._finished is not None, "no round is finished"
-        chosen = torch.randperm(len(self._finished), generator=self._views)[:count]
-        images = self._range.from_bytes(self._finished[chosen.to(self._finished.device)])
-        return images.to(memory_format=memory_format(self._judges.config.compute))
+        return drawn(self._finished, count, pixels=self._range, judges=self._judges, source=self._views)
 
     def rates(self) -> dict[str, float]:
         """Return Adam's learning rate."""

@@ -5,6 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dfkd.evaluation import memory_format
+from dfkd.replay.pixels import PixelRange
+from dfkd.synthesis.interface import Judges
+
 
 class Best:
     """What was made at the lowest loss of a round: the authors of DeepInversion and CMI keep that and not the last.
@@ -36,3 +40,13 @@ class Best:
         """Return to a state that ``state_dict`` gave, on ``device``."""
         self.kept = tuple(each.to(device) for each in state["kept"])
         self._loss = state["loss"].to(device)
+
+
+def drawn(
+    finished: Tensor | None, count: int, *, pixels: PixelRange, judges: Judges, source: torch.Generator
+) -> Tensor:
+    """Return ``count`` of the images that were ``finished`` last, network inputs, chosen at random by ``source``."""
+    assert finished is not None, "no round is finished"
+    chosen = torch.randperm(len(finished), generator=source)[:count]
+    images = pixels.from_bytes(finished[chosen.to(finished.device)])
+    return images.to(memory_format=memory_format(judges.config.compute))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from dfkd.errors import DataError, ExportError, ExportMismatchError
+from dfkd.errors import ExportError, ExportMismatchError
 from harness.cli.options import DEFAULT_STORE, DataRootOption, StoreOption, errors, guarded
 from harness.store import StoreError, cell_config, find_cell, known_store
 
@@ -41,10 +41,10 @@ def export(
             f"{record.epochs_done} epochs. Give the command that planned it once more: it goes on from there."
         )
     from dfkd.config import RunConfig
-    from dfkd.evaluation import load_test_images
     from dfkd.export import FORMATS, build_predictor, describe_student, export_student, require_packages
     from dfkd.files import load
     from dfkd.overrides import with_overrides
+    from harness.finished import measured_images
 
     require_packages(output_format)
     path = out or Path(f"student-{cell_id}{FORMATS[output_format].suffix}")
@@ -52,13 +52,7 @@ def export(
     content = cell_config(opened, cell_id)
     config = with_overrides(RunConfig(), content["config"])
     saved = load(opened.cell(cell_id) / "student.pt", what="student's weights", way_out="Run the cell in a new store.")
-    test = load_test_images(config.data, root=data_root, cache=opened.cache)
-    if test.fingerprint != content["test_fingerprint"]:
-        raise DataError(
-            f"The test images must be those that cell {cell_id} was measured on, of fingerprint "
-            f"{content['test_fingerprint'][:16]}, but they have {test.fingerprint[:16]}. Name the folder that it was "
-            "run with by `--data-root`."
-        )
+    test = measured_images(opened, cell_id, config, data_root=data_root)
     about = {"cell": cell_id, "numerics": content["numerics"], **describe_student(config, test.class_names)}
     exact = config.compute.precision == "float32" and record.result["environment"]["device"] == "cpu"
     try:
