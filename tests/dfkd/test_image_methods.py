@@ -7,10 +7,11 @@ import dfkd.synthesis.images
 from dfkd.config import RunConfig
 from dfkd.errors import CheckpointError, ConfigError
 from dfkd.learners import Learners
-from dfkd.loop import TIMINGS, distill, epoch_phases
+from dfkd.loop import distill, epoch_phases
 from dfkd.overrides import canonical, with_overrides
 from dfkd.state import read_state, sample_grid
 from dfkd.steps import generator_step, student_step
+from records import numbers, same
 
 CPU = torch.device("cpu")
 
@@ -57,20 +58,6 @@ def start(tiny, teacher, digits):
     return lambda method, path, overrides={}: distill(
         tiny(BANK | METHODS[method] | overrides), teacher=teacher, test=digits[1], device=CPU, state_path=path
     )
-
-
-def numbers(records):
-    return [{k: v for k, v in r.items() if k not in TIMINGS} for r in records]
-
-
-def same(one, other):
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other) and one.dtype == other.dtype
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return type(one) is type(other) and one == other
 
 
 WITHIN_A_ROUND = {"schedule.phases": "staged", "schedule.generator_steps": 3, "schedule.student_steps": 2}

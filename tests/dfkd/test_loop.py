@@ -17,6 +17,7 @@ import dfkd.passes
 from dfkd.errors import TrainingDivergedError
 from dfkd.loop import TIMINGS, distill, epoch_phases, run_summary
 from dfkd.overrides import flatten
+from records import numbers
 
 CPU = torch.device("cpu")
 SHORT = {"schedule.epochs": 1}
@@ -85,10 +86,6 @@ def test_a_term_of_weight_zero_is_never_computed(run, monkeypatch, off, module, 
     run(SHORT | weights(set(TERMS) - set(off)))
     with pytest.raises(pytest.fail.Exception, match="computed"):
         run(SHORT | weights(TERMS))
-
-
-def numbers(records):
-    return [{k: v for k, v in r.items() if k not in TIMINGS} for r in records]
 
 
 def test_the_same_run_gives_the_same_numbers_and_touches_no_global_state(run):

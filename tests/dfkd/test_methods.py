@@ -8,10 +8,11 @@ import torch
 import dfkd.real_batches
 from dfkd.config import METHODS, REAL_METHODS
 from dfkd.learners import Learners
-from dfkd.loop import TIMINGS, distill
+from dfkd.loop import distill
 from dfkd.overrides import flatten, with_overrides
 from dfkd.state import read_state, sample_grid
 from dfkd.steps import generator_step, student_step
+from records import numbers
 from search_spaces import load_method
 
 CPU = torch.device("cpu")
@@ -34,10 +35,6 @@ def preset(tiny):
     return lambda method, overrides={}: with_overrides(
         tiny(), {**load_method(method).overrides, "method": method, **SMALL, **overrides}
     )
-
-
-def numbers(records):
-    return [{key: value for key, value in record.items() if key not in TIMINGS} for record in records]
 
 
 def terms_on(config):

@@ -5,10 +5,11 @@ import torch
 from torch.nn import functional as F
 
 from dfkd.learners import Learners
-from dfkd.loop import TIMINGS, distill
+from dfkd.loop import distill
 from dfkd.losses import soft_target_kl
 from dfkd.overrides import canonical
 from dfkd.real import RealLearners, real_step
+from records import numbers
 
 CPU = torch.device("cpu")
 METHODS = ("scratch", "real_kd")
@@ -26,10 +27,6 @@ def start(tiny, teacher, digits):
 def real(tiny, teacher, digits):
     """Return ``real(overrides)``: what such a run trains, at its initial state."""
     return lambda overrides: RealLearners(tiny(overrides), teacher=teacher, train=digits[0], device=CPU)
-
-
-def numbers(records):
-    return [{k: v for k, v in r.items() if k not in TIMINGS} for r in records]
 
 
 @pytest.mark.parametrize("method", METHODS)

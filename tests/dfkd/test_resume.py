@@ -6,9 +6,10 @@ import torch
 import dfkd.loop
 import dfkd.state
 from dfkd.errors import CheckpointError
-from dfkd.loop import TIMINGS, distill
+from dfkd.loop import distill
 from dfkd.state import read_state, sample_grid
 from dfkd.teacher import Teacher
+from records import numbers, same
 
 CPU = torch.device("cpu")
 
@@ -23,21 +24,6 @@ def start(tiny, teacher, digits):
 
 def read(path):
     return torch.load(path, weights_only=True)
-
-
-def same(one, other):
-    """Return whether two nested states are equal to the bit."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other) and one.dtype == other.dtype
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return type(one) is type(other) and one == other
-
-
-def numbers(records):
-    return [{k: v for k, v in r.items() if k not in TIMINGS} for r in records]
 
 
 VARIANTS = {
