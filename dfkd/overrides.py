@@ -1,7 +1,9 @@
 """One way into the config tree: flat mappings from dotted keys to scalars."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 from dfkd.config import REAL_METHODS, RunConfig
@@ -10,19 +12,26 @@ from dfkd.errors import ConfigError, nearest
 Scalar = bool | int | float | str
 
 
-def flatten(config: Any, prefix: str = "") -> dict[str, Scalar]:
+def _leaves(cls: Any) -> Iterator[str]:
+    for f in fields(cls):
+        if is_dataclass(f.type):
+            yield from (f"{f.name}.{leaf}" for leaf in _leaves(f.type))
+        else:
+            yield f.name
+
+
+KEYS = tuple(_leaves(RunConfig))
+"""Every dotted key there is, in the order of declaration."""
+
+_values = attrgetter(*KEYS)
+
+
+def flatten(config: RunConfig) -> dict[str, Scalar]:
     """Return every leaf of the tree as ``{dotted key: value}``, in the order of declaration."""
-    flat: dict[str, Scalar] = {}
-    for f in fields(config):
-        value = getattr(config, f.name)
-        flat |= flatten(value, f"{prefix}{f.name}.") if is_dataclass(value) else {prefix + f.name: value}
-    return flat
+    return dict(zip(KEYS, _values(config), strict=True))
 
 
 _DEFAULTS = flatten(RunConfig())
-
-KEYS = tuple(_DEFAULTS)
-"""Every dotted key there is."""
 
 _TYPES = {key: type(value) for key, value in _DEFAULTS.items()}
 _TYPE_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}
@@ -58,12 +67,17 @@ def parse_scalar(key: str, text: str) -> Scalar:
         raise ConfigError(f"`{key}` must be {_TYPE_NAMES[expected]}, but it is {text!r}.") from None
 
 
-def _build(cls: Any, flat: Mapping[str, Scalar], prefix: str) -> Any:
-    values = {}
-    for f in fields(cls):
-        key = prefix + f.name
-        values[f.name] = flat[key] if key in flat else _build(f.type, flat, key + ".")
-    return cls(**values)
+def _replaced(config: Any, overrides: Mapping[str, Any]) -> Any:
+    """Return a copy in which the branches of the tree that hold an overridden key are built anew, and so validated."""
+    here: dict[str, Any] = {}
+    below: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+    for key, value in overrides.items():
+        name, _, rest = key.partition(".")
+        if rest:
+            below[name][rest] = value
+        else:
+            here[name] = value
+    return replace(config, **here, **{name: _replaced(getattr(config, name), inner) for name, inner in below.items()})
 
 
 def with_overrides(config: RunConfig, overrides: Mapping[str, object]) -> RunConfig:
@@ -76,7 +90,8 @@ def with_overrides(config: RunConfig, overrides: Mapping[str, object]) -> RunCon
     """
     for key in overrides:
         check_key(key)
-    return _build(RunConfig, flatten(config) | {key: _typed(key, value) for key, value in overrides.items()}, "")
+    overridden: RunConfig = _replaced(config, {key: _typed(key, value) for key, value in overrides.items()})
+    return overridden
 
 
 def changed(config: RunConfig, prefixes: tuple[str, ...]) -> dict[str, Scalar]:
