@@ -93,6 +93,7 @@ def place(prepared):
     return {**about, "data_root": None, "device": "cpu"}
 
 
+@pytest.mark.slow
 def test_probes_side_by_side_on_the_processor(prepared, monkeypatch):
     store, plan = prepared
     config = costliest(list(plan.cells.values()))

@@ -52,6 +52,7 @@ def test_from_nothing_to_a_probe_to_finished_cells(run, store):
     assert price(run, store, "--cpus-per-trial", "2")["core_hours"] is None
 
 
+@pytest.mark.slow
 def test_a_budget_runs_the_first_seed_first_and_says_what_it_left_out(run, store, monkeypatch):
     # 2 rounds of 2 + 2 steps of 450 s: an hour a cell.
     monkeypatch.setattr(

@@ -11,6 +11,7 @@ def options(store):
     return ["table3", "--budget", "smoke", "--seeds", "0", "--store", str(store), "--executor", "local", *sets()]
 
 
+@pytest.mark.slow
 def test_quarantine_from_the_command_line(run, store, options, monkeypatch):
     real = harness.cells.run_summary
     monkeypatch.setattr(harness.cells, "run_summary", lambda history: 1 / 0)

@@ -40,6 +40,7 @@ def logs(store):
     }
 
 
+@pytest.mark.slow
 def test_table3_then_table4_through_ray(run, store, tmp_path, teacher_store):
     status, output, _ = run("ablate", "table3", *options(store))
     assert status == 0, output
@@ -98,6 +99,7 @@ def trial_whose_first_cell_kills_its_worker(config, *, where, share, patience):
     run_cell(config["cell"], where, report=lambda record: None)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_a_failed_cell_and_the_rest_go_on(run, store, monkeypatch):
     import ray
 

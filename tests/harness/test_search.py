@@ -40,7 +40,9 @@ class TestSuggestions:
         trials = bench.run(40)
         assert max(trial.value for trial in trials) > 0.98
 
-    @pytest.mark.parametrize("sampler", NAMES)
+    @pytest.mark.parametrize(
+        "sampler", [pytest.param(name, marks=pytest.mark.slow) if name == "gp" else name for name in NAMES]
+    )
     def test_every_suggestion_lies_in_the_space_and_none_depends_on_a_kill(self, tmp_path, sampler):
         whole, broken = Bench(tmp_path / "whole", sampler=sampler), Bench(tmp_path / "broken", sampler=sampler)
         trials = whole.run(20)

@@ -105,6 +105,7 @@ def test_options_that_do_not_fit_are_refused_before_anything_runs(run, tmp_path,
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_search_is_confirmed_and_goes_on_after_an_interruption(run, store, tmp_path, monkeypatch):
     import harness.cells
 

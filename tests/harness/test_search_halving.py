@@ -157,6 +157,7 @@ class TestSearch:
         assert bench.ran == []
 
 
+@pytest.mark.slow
 def test_real_cells_are_stopped_and_completed_by_a_grid(run, store, tmp_path):
     rate = "student.learning_rate"
     (tmp_path / "one.toml").write_text(f'[parameters]\n"{rate}" = {{ low = 1e-4, high = 1.0, log = true }}\n')

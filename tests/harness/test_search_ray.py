@@ -82,6 +82,7 @@ def test_a_search_through_ray(run, store, tmp_path, teacher_store):
     assert values(store)[:4] == values(local)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_runs_are_stopped_early_through_ray(run, store, tmp_path, teacher_store):
     (tmp_path / "one.toml").write_text(

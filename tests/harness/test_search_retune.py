@@ -44,6 +44,7 @@ def command(files, store, *extra):
     return ["search", str(space), "--ablate", str(grid), "--trials", "2", *common, *extra]
 
 
+@pytest.mark.slow
 def test_every_row_is_searched_and_confirmed_and_nothing_runs_twice(run, store, files, monkeypatch):
     import harness.cells
 

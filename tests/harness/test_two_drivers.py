@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 
+import pytest
 from mlflow.tracking import MlflowClient
 
 from harness.live import live_drivers
@@ -19,6 +20,7 @@ def options(store):
     return ["table3", "--budget", "smoke", "--seeds", "0,1", "--store", str(store), *sets("schedule.student_steps=8")]
 
 
+@pytest.mark.slow
 def test_two_drivers_share_a_grid(store, tmp_path, teacher_store, run):
     command = [*DFKD, "ablate", *options(store), "--executor", "local"]
     drivers = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
