@@ -20,6 +20,10 @@ class CheckpointError(UserError):
     """A checkpoint is missing, damaged, or made for something else."""
 
 
+class DamagedMemoryError(CheckpointError):
+    """What lies beside a run's state is missing, damaged, or of another state."""
+
+
 class ExportError(UserError):
     """A student cannot be exported as asked."""
 

@@ -125,6 +125,10 @@ class Learners:
             parts.append(fresh)
         return torch.cat([*parts, self.replay.sample(self._replayed)])
 
+    def replay_measured(self) -> Measurements:
+        """Return what the replay measured when it took in the last images; nothing without a replay."""
+        return self.replay.measured() if self.replay is not None else {}
+
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which networks run."""
         return self.judges.autocast()

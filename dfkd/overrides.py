@@ -157,6 +157,9 @@ _CONDITIONS: dict[str, Callable[[Mapping[str, Scalar]], bool]] = {
     "replay.momentum": lambda flat: flat["replay.kind"] == "generator",
     "replay.capacity": lambda flat: flat["replay.kind"] == "images",
     "replay.crop_padding": lambda flat: flat["replay.kind"] == "images",
+    "replay.autoencoder.learning_rate": lambda flat: flat["replay.kind"] == "autoencoder",
+    "replay.autoencoder.steps": lambda flat: flat["replay.kind"] == "autoencoder",
+    "replay.autoencoder.prior_weight": lambda flat: flat["replay.kind"] == "autoencoder",
 }
 """Fields that matter in certain company alone, and when."""
 

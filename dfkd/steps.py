@@ -67,5 +67,5 @@ def student_step(config: RunConfig, learners: Learners) -> Measurements:
     clip_gradient(learners.student_optimizer, config.student.gradient_clip_norm)
     learners.student_optimizer.step()
     learners.student_schedule.step()
-    measured = {name: term.detach() for name, term in terms.items()}
+    measured = {name: term.detach() for name, term in terms.items()} | learners.replay_measured()
     return measured | {"student.gradient_norm": norm} | describe_batch(teacher_logits, student_logits.detach())

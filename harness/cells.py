@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from dfkd.config import RunConfig
-from dfkd.errors import CheckpointError, TrainingDivergedError
+from dfkd.errors import CheckpointError, DamagedMemoryError, TrainingDivergedError
 from dfkd.files import atomic_path, save
 from dfkd.loop import Record, distill, run_summary
 from dfkd.overrides import flatten, with_overrides
@@ -60,7 +60,11 @@ def run_cell(
         if store.read(cell_id).ended:
             return
         try:
-            _train(store, cell_id, where, report or (lambda record: None), lease)
+            try:
+                _train(store, cell_id, where, report or (lambda record: None), lease)
+            except DamagedMemoryError:
+                _set_state_aside(store.cell(cell_id))
+                _train(store, cell_id, where, report or (lambda record: None), lease)
         except LeaseLostError:
             raise
         except Exception as error:
@@ -131,9 +135,14 @@ def _usable_state(folder: Path) -> Path:
         try:
             read_state(path)
         except CheckpointError:
-            path.replace(folder / "state.damaged.pt")
-            (folder / "log.jsonl").unlink(missing_ok=True)
+            _set_state_aside(folder)
     return path
+
+
+def _set_state_aside(folder: Path) -> None:
+    """Move a state from which the run cannot go on out of the way, with its log: the run begins anew."""
+    (folder / "state.pt").replace(folder / "state.damaged.pt")
+    (folder / "log.jsonl").unlink(missing_ok=True)
 
 
 def _end_diverged(folder: Path, error: TrainingDivergedError) -> None:

@@ -69,6 +69,7 @@ DATA_FREE = (
     *("dfkd.models.generator", "dfkd.models.auxiliary", "dfkd.models.taps", "dfkd.passes"),
     *("dfkd.synthesis.kinds", "dfkd.synthesis.interface", "dfkd.synthesis.terms", "dfkd.synthesis.generator"),
     *("dfkd.synthesis.latents", "dfkd.replay.kinds", "dfkd.replay.interface", "dfkd.replay.generator"),
+    *("dfkd.replay.autoencoder", "dfkd.models.encoder"),
     *TERMS,
 )
 """Modules of data-free methods alone."""

@@ -20,13 +20,13 @@ RHYTHM = ("schedule.iterations_per_epoch", "schedule.generator_steps", "schedule
 class Passes:
     """Passes per image of each network, forward and backward together."""
 
-    teacher: int
-    """Of the teacher."""
-    student: int
+    teacher: float
+    """Of the teacher; a mean where not all images have the same."""
+    student: float
     """Of the student."""
 
     @property
-    def total(self) -> int:
+    def total(self) -> float:
         """Return both networks'."""
         return self.teacher + self.student
 
@@ -41,11 +41,29 @@ def generator_step(config: RunConfig) -> Passes:
 
 
 def student_step(config: RunConfig) -> Passes:
-    """Return what a student step costs: the teacher forward, if it is asked, and the student forward and back."""
-    return Passes(0 if config.method == "scratch" else 1, 2)
+    """Return what a student step costs: the teacher forward, if it is asked, the student forward and back, and what the
+    replay asks of the teacher."""
+    return Passes((0 if config.method == "scratch" else 1) + _recall(config), 2)
 
 
-def passes_of_round(config: RunConfig) -> int:
+def _recall(config: RunConfig) -> float:
+    """Return the teacher's passes of a replay by autoencoder, for each image of a student step.
+
+    The teacher looks at recalled images once, forward and back, to tune their noise: those that the student is shown,
+    and those that the autoencoder learns from. In its steps it sees what is learnt from, forward, and what is decoded,
+    forward and back.
+    """
+    schedule, replay = config.schedule, config.replay
+    if config.method in REAL_METHODS or replay.kind != "autoencoder":
+        return 0
+    recalled = replay.images(schedule.batch_size) / schedule.batch_size
+    weights = config.generator_loss
+    tuning = 2 * recalled if weights.one_hot.weight > 0 or weights.class_balance.weight > 0 else 0
+    learning = tuning + 3 * ((1 - recalled) / 2 + recalled)
+    return tuning + learning * min(1.0, replay.autoencoder.steps / schedule.student_steps)
+
+
+def passes_of_round(config: RunConfig) -> float:
     """Return the passes per image of a round of generator and student steps."""
     schedule = config.schedule
     return generator_step(config).total * schedule.generator_steps + student_step(config).total * schedule.student_steps
@@ -56,7 +74,7 @@ def passes_of(config: RunConfig) -> int:
     schedule = config.schedule
     rounds = schedule.iterations_per_epoch * schedule.epochs - schedule.warm_up_rounds
     in_warm_up = generator_step(config).teacher * schedule.generator_steps * schedule.warm_up_rounds
-    return (passes_of_round(config) * rounds + in_warm_up) * schedule.batch_size
+    return round((passes_of_round(config) * rounds + in_warm_up) * schedule.batch_size)
 
 
 def matched(config: RunConfig, passes: int) -> RunConfig:

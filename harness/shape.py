@@ -16,6 +16,7 @@ FREE = frozenset(
         *("schedule.generator_steps", "schedule.student_steps", "schedule.warm_up"),
         *("student_loss.distillation.temperature", "student_loss.distillation.direction"),
         *("student_loss.sfcl.temperature", "generator_loss.adversarial.temperature", "replay.momentum"),
+        *("replay.autoencoder.learning_rate", "replay.autoencoder.prior_weight"),
     }
 )
 """Fields that leave the cost of a step alone. Any other field, a new one too, tells shapes apart."""

@@ -77,7 +77,10 @@ class ComputeConfig:
         require_choice("compute.precision", self.precision, PRECISIONS)
 
 
-METHODS = ("dfkd_fgvc", "zskt", "dafl", "dfad", "dfq", "mad", "adi", "zskd", "cmi", "fast", "scratch", "real_kd")
+METHODS = (
+    *("dfkd_fgvc", "zskt", "dafl", "dfad", "dfq", "mad", "adi", "zskd", "cmi", "fast", "pre_dfkd"),
+    *("scratch", "real_kd"),
+)
 
 REAL_METHODS = ("scratch", "real_kd")
 """Methods that are shown the real training images."""
@@ -160,7 +163,7 @@ class RunConfig:
             asked,
         )
         require(
-            self.replay.kind != "generator" or self.synthesis.kind == "generator",
+            self.replay.kind not in ("generator", "autoencoder") or self.synthesis.kind == "generator",
             "another kind where `synthesis.kind` is not `generator`, such as `images`",
             "replay.kind",
             self.replay.kind,
@@ -186,9 +189,10 @@ class RunConfig:
             momentum,
         )
         banked = self.replay.kind == "images"
+        remembered = banked or self.replay.kind == "autoencoder"
         require(
-            not banked or self.synthesis.kind != "generator" or self.replay.fraction < 1,
-            "less than 1 where a generator's images are kept, or there would be none",
+            not remembered or self.synthesis.kind != "generator" or self.replay.fraction < 1,
+            "less than 1 where a generator's images are remembered, or there would be none",
             "replay.fraction",
             self.replay.fraction,
         )

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from dfkd.config.rules import require, require_choice, require_positive
+from dfkd.config.rules import require, require_choice, require_positive, require_weight
 
 SYNTHESES = ("generator", "images", "generator_and_noise")
 STARTS = ("fresh", "maml", "reptile")
-REPLAYS = ("none", "generator", "images")
+REPLAYS = ("none", "generator", "images", "autoencoder")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +68,30 @@ class SynthesisConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AutoencoderConfig:
+    """A variational autoencoder of former images and its optimiser, Adam (PRE-DFKD)."""
+
+    learning_rate: float = 5e-4
+    """Of Adam; 5e-4 in the authors' code."""
+    steps: int = 4
+    """It learns in that many student steps of a round; 4 of 10 in the authors' code."""
+    prior_weight: float = 1e-5
+    """Of the divergence of the codes from the standard normal, beside the reconstruction; 1e-5 in the authors' code."""
+
+    def __post_init__(self) -> None:
+        require_positive("replay.autoencoder.learning_rate", self.learning_rate)
+        require_positive("replay.autoencoder.steps", self.steps)
+        require_weight("replay.autoencoder.prior_weight", self.prior_weight)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReplayConfig:
     """What the student is shown again of former images."""
 
     kind: str = "none"
     """``none``: nothing, every image is new. ``generator``: images of a generator whose weights are a moving average of
-    the trained one's. ``images``: the last images that were made, kept as bytes."""
+    the trained one's. ``images``: the last images that were made, kept as bytes. ``autoencoder``: images of a decoder
+    that was trained, with an encoder, to give back what the student saw."""
     fraction: float = 0.5
     """The share of a student step's images that come from the replay."""
     momentum: float = 0.95
@@ -83,6 +101,8 @@ class ReplayConfig:
     crop_padding: int = 4
     """Images that are shown again are shifted by up to this many pixels, with a reflected border; 0 shifts none. They
     are mirrored half of the time where the data set allows."""
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    """The autoencoder."""
 
     def images(self, batch_size: int) -> int:
         """Return how many of a student step's images come from the replay."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dfkd.stepping import Measurements
 from dfkd.synthesis.generator import GeneratorSynthesis
 from dfkd.synthesis.interface import Judges, Synthesizer
 from dfkd.synthesis.latents import Latents, code
@@ -41,6 +42,10 @@ class GeneratorReplay:
         self.network.train(self._judges.config.generator.normalisation_when_frozen == "batch")
         noise, labels = self._latents.draw(count)
         return self._judges.network_input(self.network(code(noise, labels, self.embedding)))
+
+    def measured(self) -> Measurements:
+        """Return nothing."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the rest of the run depends on."""

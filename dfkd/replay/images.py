@@ -11,6 +11,7 @@ from dfkd.evaluation import memory_format
 from dfkd.randomness import generator
 from dfkd.replay.pixels import pixel_range
 from dfkd.replay.ring import Ring
+from dfkd.stepping import Measurements
 from dfkd.synthesis.interface import Finishes, Judges, Synthesizer
 
 
@@ -74,6 +75,10 @@ class ImageReplay:
         )
         images = self._range.from_bytes(shown.to(self._judges.device, non_blocking=True))
         return images.to(memory_format=memory_format(config.compute))
+
+    def measured(self) -> Measurements:
+        """Return nothing."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the rest of the run depends on; the bank's file is a part of it."""

@@ -4,6 +4,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from dfkd.stepping import Measurements
+
 
 @runtime_checkable
 class Replay(Protocol):
@@ -19,6 +21,10 @@ class Replay(Protocol):
 
     def sample(self, count: int) -> Tensor:
         """Return ``count`` network inputs for one student step, (count, 3, size, size), without a graph."""
+        ...
+
+    def measured(self) -> Measurements:
+        """Return what remembering the last images measured, and nothing the next time."""
         ...
 
     def state_dict(self) -> dict[str, Any]:

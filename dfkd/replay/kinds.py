@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from dfkd.replay.autoencoder import AutoencoderReplay
 from dfkd.replay.generator import GeneratorReplay
 from dfkd.replay.images import ImageReplay
 from dfkd.replay.interface import Replay
@@ -11,5 +12,6 @@ KINDS: dict[str, Callable[[Judges, Synthesizer], Replay] | None] = {
     "none": None,
     "generator": GeneratorReplay,
     "images": ImageReplay,
+    "autoencoder": AutoencoderReplay,
 }
 """By ``replay.kind``."""

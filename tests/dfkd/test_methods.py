@@ -91,12 +91,13 @@ class TestMethod:
             learners = Learners(config, teacher=teacher, device=CPU)
             assert term not in one_round(config, learners)
 
-    def test_it_survives_batches_in_which_one_class_appears(self, preset, method, teacher):
-        # A teacher that always says 0, so surely that the other probabilities underflow.
+    @pytest.mark.parametrize("certainty", [1000.0, 0.0], ids=["one class", "no class"])
+    def test_it_survives_batches_in_which_one_class_appears_or_none(self, preset, method, teacher, certainty):
+        # A teacher that always says 0, so surely that the other probabilities underflow; or that gives all the same.
         head = teacher.classifier.network.get_submodule(teacher.classifier.head)
         with torch.no_grad():
             head.weight.zero_()
-            head.bias.copy_(torch.tensor([1000.0, 0.0, 0.0]))
+            head.bias.copy_(torch.tensor([certainty, 0.0, 0.0]))
         config = preset(method)
         learners = Learners(config, teacher=teacher, device=CPU)
         for _ in range(2):

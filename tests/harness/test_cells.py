@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -29,16 +30,15 @@ from small import SMALL
 @pytest.fixture
 def full(store):
     """The full method's cell of table3 at the smoke budget, four epochs, prepared: (Store, id, Where)."""
-    request = expand(
-        load_grid("table3"),
-        dataset="digits",
-        budget="smoke",
-        seeds=(0,),
-        settings=parse_settings([*SMALL, "schedule.epochs=4"]),
-    )
+    return cell_of(store, "table3", [*SMALL, "schedule.epochs=4"], row="+ MHAD + SFCL")
+
+
+def cell_of(store, grid, settings, *, row):
+    """Return a row's cell of a grid at seed 0 and the smoke budget, prepared: (Store, id, Where)."""
+    request = expand(load_grid(grid), dataset="digits", budget="smoke", seeds=(0,), settings=parse_settings(settings))
     opened = Store(store)
     prepared = prepare(request, store=opened, data_root=None, teacher=None, teacher_needed=True, cache=True)
-    cell_id = prepared.plan.cells[-1].id
+    (cell_id,) = (cell.id for cell in prepared.plan.cells if cell.row == row)
     prepare_cell(opened, prepared.cells[cell_id])
     return opened, cell_id, Where(opened.root, None, prepared.teacher_path, "cpu", 1)
 
@@ -136,6 +136,21 @@ def test_a_state_that_was_cut_short_is_set_aside_and_the_run_begins_anew(full, t
     run_cell(cell_id, where)
     assert numbers(store, cell_id) == numbers(other, cell_id)
     assert not list(store.cell(cell_id).glob("state*"))
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"\0" * path.stat().st_size), Path.unlink])
+def test_images_that_were_damaged_begin_the_run_anew(store, tmp_path_factory, damage):
+    settings = {"generator_steps": 2, "student_steps": 2, "iterations_per_epoch": 1, "epochs": 3, "batch_size": 8}
+    short = [f"schedule.{key}={value}" for key, value in settings.items()]
+    opened, cell_id, where = cell_of(store, "table1", [*SMALL, *short], row="ADI")
+    other = Store(shutil.copytree(store, tmp_path_factory.mktemp("uninterrupted") / "runs"))
+    run_cell(cell_id, Where(other.root, None, where.teacher, "cpu", 1))
+    with pytest.raises(Stop):
+        run_cell(cell_id, where, report=stop_after(2))
+    damage(opened.cell(cell_id) / "state.images")
+    run_cell(cell_id, where)
+    assert numbers(opened, cell_id) == numbers(other, cell_id)
+    assert not list(opened.cell(cell_id).glob("state*"))
 
 
 def test_a_run_that_diverges_has_ended(full, monkeypatch):

@@ -45,6 +45,16 @@ def test_a_run_costs_its_steps(method, generator, student):
     assert passes_of(config) == 2 * 3 * 11 * (5 * generator + 7 * student)
 
 
+def test_a_replay_that_asks_the_teacher_is_counted():
+    # Of a batch of 8, 2 are recalled. Forward and back to tune their noise: 2/4 of a pass an image. In 4 of 10 steps as
+    # much again, then 3 passes for each of 3 new and 2 recalled images: 0.5 + 3 * 5/8 = 2.375.
+    rhythm = {"schedule.batch_size": 8, "schedule.generator_steps": 1, "schedule.student_steps": 10}
+    config = of("pre_dfkd", rhythm)
+    assert student_step(config).teacher == pytest.approx(1 + 0.5 + 0.4 * 2.375)
+    off = {"generator_loss.one_hot.weight": 0.0, "generator_loss.class_balance.weight": 0.0}
+    assert student_step(of("pre_dfkd", rhythm | off)).teacher == pytest.approx(1 + 0.4 * 1.875)
+
+
 def test_the_warm_up_asks_no_student():
     # 2 epochs of 3 rounds of 5 and 7 steps of 11 images; the first 2 of the 6 rounds take the teacher's 2 passes alone.
     config = of("fast", {**RHYTHM, "schedule.warm_up": 0.34})
