@@ -5,8 +5,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import pandas as pd
 import typer
 from rich.console import Console
 
@@ -29,6 +27,7 @@ from harness.cli.options import (
 )
 from harness.cli.report import Selection, SelectionOption
 from harness.cli.reporting import all_pictures, network_costs, plan_of, refusals, students_of
+from harness.cli.search_figures import OF_SEARCHES, ImportanceEvaluator, search_figure
 from harness.plan import Request
 from harness.records import Plan
 from harness.store import Store, StoreError
@@ -56,7 +55,6 @@ class Name(StrEnum):
 
 
 OF_NETWORKS = (Name.features, Name.attention, Name.gradcam)
-OF_SEARCHES = (Name.history, Name.parallel, Name.importances, Name.front)
 
 
 class Cost(StrEnum):
@@ -100,6 +98,9 @@ def figure(
         str | None, typer.Option("--field", help="Of `response`: a field, where the rows vary several.")
     ] = None,
     cost: Annotated[Cost, typer.Option("--cost", help="Of `cost`.")] = Cost.hours,
+    evaluator: Annotated[
+        ImportanceEvaluator, typer.Option("--evaluator", help="Of `importances`.")
+    ] = ImportanceEvaluator.ped_anova,
     rows: Annotated[
         list[str] | None,
         typer.Argument(
@@ -126,6 +127,7 @@ def figure(
     from reports.figures import save
 
     opened = Store(store.expanduser().resolve())
+    table, words = None, ""
     _check_out(out)
     if rows and name not in OF_NETWORKS:
         raise ConfigError(
@@ -144,17 +146,20 @@ def figure(
             drawn = network_figure(name, opened, cells, asked)
     elif name in OF_SEARCHES:
         with refusals():
-            drawn = _of_search(name, opened, target)
+            drawn, table, words = search_figure(name, opened, target, evaluator=evaluator.value)
     else:
         request = request_of(target, dataset, budget, seeds, settings, match_budget=match_budget)
         plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
         with refusals():
             drawn = _of_grid(name, opened, plan, request, data_root, selection, metric=metric, field=field, cost=cost)
     try:
-        paths = save(drawn, out.with_suffix("") if out.suffix in (".png", ".svg") else out)
+        paths = save(drawn, out.with_suffix("") if out.suffix in (".png", ".svg") else out, table)
     except OSError as error:
         raise StoreError(f"`--out` must name files that can be written, but {out} is not: {error.strerror}.") from None
-    Console(highlight=False, soft_wrap=True).print(", ".join(map(str, paths)), markup=False)
+    console = Console(highlight=False, soft_wrap=True)
+    if words:
+        console.print(words, markup=False)
+    console.print(", ".join(map(str, paths)), markup=False)
     return 0
 
 
@@ -202,35 +207,3 @@ def _of_grid(
         case _:
             networks = {} if cost == Cost.hours else network_costs(students_of(frame, plan), plan)
             return figures.cost_front(frame, plan=plan, selection=selection, networks=networks, cost=cost)
-
-
-def _of_search(name: Name, store: Store, study: str) -> "Figure":
-    """Return a figure of a search's trials."""
-    from harness.search.trials import find_study, parameter_importances, read_trials, study_objectives, trial_lines
-    from reports import figures
-    from reports.statistics import Interval
-
-    folder = find_study(store, study)
-    trials, objectives = read_trials(folder), study_objectives(folder)
-    lines = pd.DataFrame(trial_lines(trials), columns=None if trials else ["number", "state", "value", "value_2"])
-    lines = lines.astype({"value": float, "value_2": float})
-    parameters = [str(column) for column in lines if column not in ("number", "state", "value", "value_2")]
-    title = objectives[0].title
-    match name:
-        case Name.history:
-            return figures.search_history(lines, objective=title)
-        case Name.parallel:
-            return figures.parallel_coordinates(lines, parameters=parameters, objective=title)
-        case Name.front:
-            if len(objectives) < 2:
-                raise ConfigError(
-                    f"`dfkd figure front` needs a search of two objectives, but {folder.name!r} has {title} alone."
-                )
-            second = objectives[1]
-            return figures.objective_front(lines, objectives=(title, second.title), minimised=second.minimised)
-        case _:
-            shares = {
-                parameter: (share, Interval(*map(float, np.quantile(drawn, [0.025, 0.975]))))
-                for parameter, (share, drawn) in parameter_importances(trials).items()
-            }
-            return figures.importances(shares, objective=title, method="PED-ANOVA")

@@ -10,6 +10,7 @@ from reports import ReportError
 from reports.figures import (
     cost_front,
     image_rows,
+    importance_table,
     importances,
     interaction_map,
     objective_front,
@@ -22,7 +23,6 @@ from reports.figures import (
     to_bytes,
     training_curves,
 )
-from reports.statistics import Interval
 
 MHAD, SFCL, LAMBDA = "student_loss.mhad.weight", "student_loss.sfcl.weight", "generator.attention.weight"
 
@@ -144,10 +144,26 @@ def test_parallel_coordinates_have_a_gap_where_a_parameter_is_missing():
     assert axes.lines[2].get_ydata() == pytest.approx([1.0, 1.0, 1.0])
 
 
-def test_importances_and_fronts_of_objectives():
-    shares = {"beta": (0.7, Interval(0.5, 0.9)), "gamma": (0.3, Interval(0.1, 0.5))}
-    (axes,) = importances(shares, objective="accuracy", method="PED-ANOVA").axes
+def test_importances_are_bars_with_the_middle_of_the_resampled_shares():
+    # The 2.5 % and 97.5 % quantiles of 0, 0.01, ..., 1.
+    drawn = [i / 100 for i in range(101)]
+    table = importance_table({"gamma": 0.3, "beta": 0.7}, {"beta": drawn, "gamma": drawn})
+    assert table.to_numpy().tolist() == [
+        ["beta", 0.7, pytest.approx(0.025), pytest.approx(0.975)],
+        ["gamma", 0.3, pytest.approx(0.025), pytest.approx(0.975)],
+    ]
+    figure = importances(table, objective="accuracy", notes=["PED-ANOVA", "12 trials, seed 0"])
+    (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["gamma", "beta"]
+    assert [bar.get_width() for bar in axes.patches] == [0.3, 0.7]
+    assert [line.tolist() for line in axes.collections[0].get_segments()] == [
+        [pytest.approx([0.025, y]), pytest.approx([0.975, y])] for y in (0, 1)
+    ]
+    assert axes.get_xlabel() == "share of importance for accuracy"
+    assert figure.get_supxlabel() == "PED-ANOVA\n12 trials, seed 0"
+
+
+def test_the_front_of_two_objectives():
     (axes,) = objective_front(TRIALS, objectives=("accuracy", "images per second")).axes
     assert axes.lines[1].get_ydata().tolist() == [0.25, 0.5, 0.75]
 
@@ -178,3 +194,5 @@ def test_equal_figures_are_equal_files(tmp_path):
     png, svg = save(row_plot(frame, plan=plan), tmp_path / "deep" / "rows")
     assert Image.open(png).size[0] > 1000
     assert svg.read_text().startswith("<?xml")
+    table = pd.DataFrame({"row": ["a"], "minutes": [1 / 3]})
+    assert save(row_plot(frame, plan=plan), tmp_path / "rows", table)[2].read_text() == "row,minutes\na,0.333333\n"
