@@ -33,6 +33,7 @@ from harness.records import Plan
 from harness.store import Store, StoreError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 
@@ -57,6 +58,14 @@ class Name(StrEnum):
 OF_NETWORKS = (Name.features, Name.attention, Name.gradcam)
 
 
+class Over(StrEnum):
+    """Names of ``reports.curves.AXES``."""
+
+    epochs = "epochs"
+    cpu_minutes = "cpu-minutes"
+    wall_minutes = "wall-minutes"
+
+
 class Cost(StrEnum):
     """What accuracy is drawn against."""
 
@@ -71,9 +80,9 @@ def figure(
         Name,
         typer.Argument(
             metavar="NAME",
-            help="Of a grid: curves (over epochs), rows (every seed), response (over one field: Figure 7), interaction "
-            "(of two fields), cost, samples (images: Figure 4). Of finished networks: features (t-SNE: Figure 5), "
-            "attention, gradcam (Figure 6). Of a search: history, parallel, importances, front.",
+            help="Of a grid: curves (over epochs or time), rows (every seed), response (over one field: Figure 7), "
+            "interaction (of two fields), cost, samples (images: Figure 4). Of finished networks: features "
+            "(t-SNE: Figure 5), attention, gradcam (Figure 6). Of a search: history, parallel, importances, front.",
         ),
     ],
     target: Annotated[
@@ -94,6 +103,17 @@ def figure(
     teacher: TeacherOption = None,
     selection: SelectionOption = Selection.last,
     metric: Annotated[str, typer.Option("--metric", help="Of `curves`: a name in the runs' logs.")] = "test_accuracy",
+    over: Annotated[Over, typer.Option("--over", help="Of `curves`: the horizontal axis.")] = Over.epochs,
+    teacher_share: Annotated[
+        float | None,
+        typer.Option(
+            "--teacher-share",
+            min=0.0,
+            max=1.0,
+            metavar="FRACTION",
+            help="Of `curves`: a line at this share of the teacher's accuracy, and when the seeds reach it.",
+        ),
+    ] = None,
     field: Annotated[
         str | None, typer.Option("--field", help="Of `response`: a field, where the rows vary several.")
     ] = None,
@@ -151,7 +171,10 @@ def figure(
         request = request_of(target, dataset, budget, seeds, settings, match_budget=match_budget)
         plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
         with refusals():
-            drawn = _of_grid(name, opened, plan, request, data_root, selection, metric=metric, field=field, cost=cost)
+            if name == Name.curves:
+                drawn, table, words = _curves(opened, plan, metric=metric, over=over.value, teacher_share=teacher_share)
+            else:
+                drawn = _of_grid(name, opened, plan, request, data_root, selection, field=field, cost=cost)
     try:
         paths = save(drawn, out.with_suffix("") if out.suffix in (".png", ".svg") else out, table)
     except OSError as error:
@@ -174,6 +197,24 @@ def _check_out(out: Path) -> None:
         raise StoreError(f"`--out` must name files that can be written, but {out} is not: {reason}.")
 
 
+def _curves(
+    store: Store, plan: Plan, *, metric: str, over: str, teacher_share: float | None
+) -> tuple["Figure", "pd.DataFrame", str]:
+    """Return the curves of a grid's runs, the table of what is drawn, and when a share of the teacher is reached."""
+    from reports import figures, open_source
+    from reports.curves import AXES, curve_table, reached_in_words, seed_curves, teacher_level
+
+    logs = open_source(store.root).logs(plan.ids)
+    drawn = figures.training_curves(logs, plan=plan, metric=metric, over=over, teacher_share=teacher_share)
+    curves = seed_curves(logs, plan=plan, metric=metric, over=over)
+    table = curve_table(curves, over=over)
+    if teacher_share is None:
+        return drawn, table, ""
+    level = teacher_level(teacher_share, plan=plan, metric=metric)
+    head = f"{100 * teacher_share:g} % of the teacher's accuracy, {level:.2f} %, after {AXES[over].unit}:"
+    return drawn, table, "\n".join([head, *reached_in_words(curves, level, over=over)])
+
+
 def _of_grid(
     name: Name,
     store: Store,
@@ -182,20 +223,16 @@ def _of_grid(
     data_root: Path | None,
     selection: str,
     *,
-    metric: str,
     field: str | None,
     cost: str,
 ) -> "Figure":
     """Return a figure of a grid's runs."""
     from reports import figures, open_source, runs_frame
 
-    source = open_source(store.root)
-    frame = runs_frame(source, plan)
+    frame = runs_frame(open_source(store.root), plan)
     if field is not None and f"config.{field}" not in frame:
         raise ConfigError(f"`--field` must be a field of the runs' configuration, but {field!r} is none of theirs.")
     match name:
-        case Name.curves:
-            return figures.training_curves(source.logs(plan.ids), plan=plan, metric=metric)
         case Name.rows:
             return figures.row_plot(frame, plan=plan, selection=selection)
         case Name.response:

@@ -1,5 +1,6 @@
 """Figures: each function returns a matplotlib figure, ``save`` writes it as PNG and SVG, and its numbers as CSV."""
 
+from reports.figures.curves import training_curves
 from reports.figures.networks import feature_map, map_rows
 from reports.figures.pictures import image_rows, tiles
 from reports.figures.runs import (
@@ -7,7 +8,6 @@ from reports.figures.runs import (
     interaction_map,
     response_curve,
     row_plot,
-    training_curves,
     varied_settings,
 )
 from reports.figures.search import (

@@ -21,7 +21,6 @@ from reports.figures import (
     search_history,
     tiles,
     to_bytes,
-    training_curves,
 )
 
 MHAD, SFCL, LAMBDA = "student_loss.mhad.weight", "student_loss.sfcl.weight", "generator.attention.weight"
@@ -40,20 +39,6 @@ def make(rows, seeds=(0, 1, 2)):
         numbers = {"last": np.nan if value is None else value / 100, "cpu_seconds": 36 * len(cell.row), "device": "cpu"}
         lines.append(about | numbers | config)
     return plan, pd.DataFrame(lines)
-
-
-def test_training_curves_are_means_with_a_band():
-    plan, _ = make({"a": ({}, [0, 0]), "b": ({}, [0, 0])}, seeds=(0, 1))
-    logs = {f"a/{seed}": [{"epoch": e, "test_accuracy": (e + seed) / 10} for e in (1, 2)] for seed in (0, 1)}
-    logs |= {"b/0": [{"epoch": 1, "test_accuracy": 0.5}], "b/1": []}
-    (axes,) = training_curves(logs, plan=plan).axes
-    # Epoch 1: 10 and 20; epoch 2: 20 and 30.
-    assert axes.lines[0].get_ydata().tolist() == pytest.approx([15.0, 25.0])
-    band = axes.collections[0].get_paths()[0].vertices[:, 1]
-    assert (band.min(), band.max()) == pytest.approx((10.0, 30.0))
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a (n = 2)", "b (n = 1)"]
-    with pytest.raises(ReportError, match="no run of 'g' has 'validation_accuracy'"):
-        training_curves(logs, plan=plan, metric="validation_accuracy")
 
 
 def test_every_seed_of_every_row_is_drawn_and_a_missing_row_says_so():
