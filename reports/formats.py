@@ -21,6 +21,12 @@ FORMATS = ("terminal", "markdown", "latex", "html", "csv", "excel")
 WIDTH = 100
 """Of the terminal's table and caption, in characters."""
 
+ARTICLE = 75
+"""Characters of a table's line above which LaTeX is told to set it in a smaller size: an article's text is about as
+wide."""
+WORDS = 24
+"""Characters above which a page gives an entry the room of a sentence."""
+
 MARKDOWN_ESCAPES = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|~$&"})
 LATEX_ESCAPES = str.maketrans(
     {
@@ -126,8 +132,19 @@ def _latex_entry(entry: Entry, *, first: bool) -> str:
     return {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}[entry.mark] % text
 
 
+def _characters(sheet: Sheet) -> int:
+    """Return how many characters a line has that has the longest entry of every column, with two between columns."""
+    longest = [
+        max([len(column.name), *(len(line[i].text) for line in sheet.lines)]) for i, column in enumerate(sheet.columns)
+    ]
+    return sum(longest) + 2 * (len(longest) - 1)
+
+
 def _latex(sheet: Sheet) -> str:
-    """Return a floating table that needs booktabs and nothing else; the notes are the end of its caption."""
+    """Return a floating table that needs booktabs and nothing else; the notes are the end of its caption.
+
+    A wide one is set in \\footnotesize, below a caption of the usual size.
+    """
     body = pd.DataFrame(
         [[_latex_entry(entry, first=i == 0) for i, entry in enumerate(line)] for line in sheet.lines],
         columns=[column.name.translate(LATEX_ESCAPES) for column in sheet.columns],
@@ -147,6 +164,8 @@ def _latex(sheet: Sheet) -> str:
         for i in sorted(sheet.rules, reverse=True):
             lines.insert(i, "\\midrule\n")
         table = head + "\\midrule\n" + "".join(lines)
+    if _characters(sheet) > ARTICLE:
+        table = table.replace("\\begin{tabular}", "\\footnotesize\n\\begin{tabular}", 1)
     return "% Needs \\usepackage{booktabs} in the preamble.\n" + table
 
 
@@ -164,7 +183,7 @@ def html_table(sheet: Sheet, *, with_caption: bool = True) -> str:
             shown = tag[entry.mark].format(html.escape(entry.text))
             number = re.match(r"[+-]?\d+(\.\d+)?", entry.text) if i else None
             value = f' data-value="{float(number[0])}"' if number else ""
-            side = " class=number" if sheet.columns[i].number else ""
+            side = " class=number" if sheet.columns[i].number else " class=words" if len(entry.text) > WORDS else ""
             entries.append(f'<th scope="row">{shown}</th>' if i == 0 else f"<td{side}{value}>{shown}</td>")
         rows.append(f"<tr>{''.join(entries)}</tr>")
     notes = "".join(f"<p>{html.escape(note)}</p>\n" for note in sheet.notes)

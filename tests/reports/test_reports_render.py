@@ -222,6 +222,13 @@ def test_latex_is_balanced():
     assert text.isascii()
 
 
+def test_a_wide_latex_table_is_set_smaller_below_a_caption_of_the_usual_size():
+    # Name, "Accuracy (%)", "Difference (points)", "Runs", and two characters between them: 41 besides the name.
+    narrow, wide = (write(make_plan(["a" * count, "b"]), [0.5] * 4, "latex") for count in (34, 35))
+    assert "\\footnotesize" not in narrow
+    assert "\\label{tab:table3}\n\\footnotesize\n\\begin{tabular}" in wide
+
+
 def test_csv_keeps_six_decimals_and_no_negative_zero():
     text = write(make_plan(["a", "b"], seeds=(0, 1)), [0.123456789, 0.2, 0.123456788, 0.2], "csv")
     _, a, b = text.splitlines()
