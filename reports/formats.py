@@ -13,7 +13,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from reports.sheet import DAGGER, MISSING, PLUS_MINUS, Entry, Sheet
+from reports.latex import to_latex
+from reports.sheet import Sheet
 
 FORMATS = ("terminal", "markdown", "latex", "html", "csv", "excel")
 """What ``write`` can write; excel is bytes, the rest text."""
@@ -21,29 +22,10 @@ FORMATS = ("terminal", "markdown", "latex", "html", "csv", "excel")
 WIDTH = 100
 """Of the terminal's table and caption, in characters."""
 
-ARTICLE = 75
-"""Characters of a table's line above which LaTeX is told to set it in a smaller size: an article's text is about as
-wide."""
 WORDS = 24
 """Characters above which a page gives an entry the room of a sentence."""
 
 MARKDOWN_ESCAPES = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|~$&"})
-LATEX_ESCAPES = str.maketrans(
-    {
-        **{character: f"\\{character}" for character in "&%$#_{}"},
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": "$<$",
-        ">": "$>$",
-        "|": "$|$",
-        PLUS_MINUS: r"$\pm$",
-        DAGGER: r"$^\dagger$",
-        # At the start of a line, the `\\` of the line before would take these two as its own.
-        "[": "{[}",
-        "*": "{*}",
-    }
-)
 MARK_WORDS = {
     "terminal": ("marked *", "marked _"),
     "markdown": ("bold", "underlined"),
@@ -69,7 +51,9 @@ def write(sheet: Sheet, format: str, *, color: bool = False) -> str | bytes:
         return to_excel(sheet)
     if format == "terminal":
         return _terminal(sheet, color=color)
-    return {"markdown": _markdown, "latex": _latex, "html": html_table}[format](sheet)
+    if format == "latex":
+        return to_latex(sheet, " ".join([caption_text(sheet, "latex"), *sheet.notes]))
+    return html_table(sheet) if format == "html" else _markdown(sheet)
 
 
 def caption_text(sheet: Sheet, format: str, *, color: bool = False) -> str:
@@ -123,50 +107,6 @@ def _markdown(sheet: Sheet) -> str:
     parts = [caption_text(sheet, "markdown"), *sheet.notes]
     first, *rest = [part.translate(MARKDOWN_ESCAPES) for part in parts]
     return "\n\n".join([first, pipes, *rest]) + "\n"
-
-
-def _latex_entry(entry: Entry, *, first: bool) -> str:
-    text = entry.text.translate(LATEX_ESCAPES)
-    if not first and text != MISSING:  # numbers: a hyphen is no minus
-        text = f"${text}$" if re.fullmatch(r"[+-][\d.]+", text) else re.sub(r"(?<![\w$.])-(?=\d)", "$-$", text)
-    return {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}[entry.mark] % text
-
-
-def _characters(sheet: Sheet) -> int:
-    """Return how many characters a line has that has the longest entry of every column, with two between columns."""
-    longest = [
-        max([len(column.name), *(len(line[i].text) for line in sheet.lines)]) for i, column in enumerate(sheet.columns)
-    ]
-    return sum(longest) + 2 * (len(longest) - 1)
-
-
-def _latex(sheet: Sheet) -> str:
-    """Return a floating table that needs booktabs and nothing else; the notes are the end of its caption.
-
-    A wide one is set in \\footnotesize, below a caption of the usual size.
-    """
-    body = pd.DataFrame(
-        [[_latex_entry(entry, first=i == 0) for i, entry in enumerate(line)] for line in sheet.lines],
-        columns=[column.name.translate(LATEX_ESCAPES) for column in sheet.columns],
-    )
-    table = body.style.hide(axis="index").to_latex(
-        hrules=True,
-        environment="table",
-        position="t",
-        position_float="centering",
-        column_format="".join("r" if column.number else "l" for column in sheet.columns),
-        caption=" ".join([caption_text(sheet, "latex"), *sheet.notes]).translate(LATEX_ESCAPES),
-        label="tab:" + re.sub(r"[^A-Za-z0-9:._-]", "-", sheet.label),
-    )
-    if sheet.rules:
-        head, _, rest = table.partition("\\midrule\n")
-        lines = rest.splitlines(keepends=True)
-        for i in sorted(sheet.rules, reverse=True):
-            lines.insert(i, "\\midrule\n")
-        table = head + "\\midrule\n" + "".join(lines)
-    if _characters(sheet) > ARTICLE:
-        table = table.replace("\\begin{tabular}", "\\footnotesize\n\\begin{tabular}", 1)
-    return "% Needs \\usepackage{booktabs} in the preamble.\n" + table
 
 
 def html_table(sheet: Sheet, *, with_caption: bool = True) -> str:
