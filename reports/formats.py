@@ -13,7 +13,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from reports.sheet import DAGGER, MISSING, PLUS_MINUS, Entry, Sheet
+from reports.latex import to_latex
+from reports.sheet import Sheet
 
 FORMATS = ("terminal", "markdown", "latex", "html", "csv", "excel")
 """What ``write`` can write; excel is bytes, the rest text."""
@@ -21,23 +22,10 @@ FORMATS = ("terminal", "markdown", "latex", "html", "csv", "excel")
 WIDTH = 100
 """Of the terminal's table and caption, in characters."""
 
+WORDS = 24
+"""Characters above which a page gives an entry the room of a sentence."""
+
 MARKDOWN_ESCAPES = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|~$&"})
-LATEX_ESCAPES = str.maketrans(
-    {
-        **{character: f"\\{character}" for character in "&%$#_{}"},
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": "$<$",
-        ">": "$>$",
-        "|": "$|$",
-        PLUS_MINUS: r"$\pm$",
-        DAGGER: r"$^\dagger$",
-        # At the start of a line, the `\\` of the line before would take these two as its own.
-        "[": "{[}",
-        "*": "{*}",
-    }
-)
 MARK_WORDS = {
     "terminal": ("marked *", "marked _"),
     "markdown": ("bold", "underlined"),
@@ -63,7 +51,9 @@ def write(sheet: Sheet, format: str, *, color: bool = False) -> str | bytes:
         return to_excel(sheet)
     if format == "terminal":
         return _terminal(sheet, color=color)
-    return {"markdown": _markdown, "latex": _latex, "html": html_table}[format](sheet)
+    if format == "latex":
+        return to_latex(sheet, " ".join([caption_text(sheet, "latex"), *sheet.notes]))
+    return html_table(sheet) if format == "html" else _markdown(sheet)
 
 
 def caption_text(sheet: Sheet, format: str, *, color: bool = False) -> str:
@@ -119,37 +109,6 @@ def _markdown(sheet: Sheet) -> str:
     return "\n\n".join([first, pipes, *rest]) + "\n"
 
 
-def _latex_entry(entry: Entry, *, first: bool) -> str:
-    text = entry.text.translate(LATEX_ESCAPES)
-    if not first and text != MISSING:  # numbers: a hyphen is no minus
-        text = f"${text}$" if re.fullmatch(r"[+-][\d.]+", text) else re.sub(r"(?<![\w$.])-(?=\d)", "$-$", text)
-    return {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}[entry.mark] % text
-
-
-def _latex(sheet: Sheet) -> str:
-    """Return a floating table that needs booktabs and nothing else; the notes are the end of its caption."""
-    body = pd.DataFrame(
-        [[_latex_entry(entry, first=i == 0) for i, entry in enumerate(line)] for line in sheet.lines],
-        columns=[column.name.translate(LATEX_ESCAPES) for column in sheet.columns],
-    )
-    table = body.style.hide(axis="index").to_latex(
-        hrules=True,
-        environment="table",
-        position="t",
-        position_float="centering",
-        column_format="".join("r" if column.number else "l" for column in sheet.columns),
-        caption=" ".join([caption_text(sheet, "latex"), *sheet.notes]).translate(LATEX_ESCAPES),
-        label="tab:" + re.sub(r"[^A-Za-z0-9:._-]", "-", sheet.label),
-    )
-    if sheet.rules:
-        head, _, rest = table.partition("\\midrule\n")
-        lines = rest.splitlines(keepends=True)
-        for i in sorted(sheet.rules, reverse=True):
-            lines.insert(i, "\\midrule\n")
-        table = head + "\\midrule\n" + "".join(lines)
-    return "% Needs \\usepackage{booktabs} in the preamble.\n" + table
-
-
 def html_table(sheet: Sheet, *, with_caption: bool = True) -> str:
     """Return the table and its notes as HTML without style; numbers carry what a script sorts them by."""
     tag = {"best": "<b>{}</b>", "second": "<u>{}</u>", "": "{}"}
@@ -164,7 +123,7 @@ def html_table(sheet: Sheet, *, with_caption: bool = True) -> str:
             shown = tag[entry.mark].format(html.escape(entry.text))
             number = re.match(r"[+-]?\d+(\.\d+)?", entry.text) if i else None
             value = f' data-value="{float(number[0])}"' if number else ""
-            side = " class=number" if sheet.columns[i].number else ""
+            side = " class=number" if sheet.columns[i].number else " class=words" if len(entry.text) > WORDS else ""
             entries.append(f'<th scope="row">{shown}</th>' if i == 0 else f"<td{side}{value}>{shown}</td>")
         rows.append(f"<tr>{''.join(entries)}</tr>")
     notes = "".join(f"<p>{html.escape(note)}</p>\n" for note in sheet.notes)

@@ -46,9 +46,11 @@ def page(
     stale: Collection[str] = (),
     networks: Networks | None = None,
     pictures: Mapping[str, Pictures] | None = None,
-    arguments: Sequence[str] = (),
+    arguments: Sequence[str] | None = (),
 ) -> str:
-    """Return the page as HTML. ``arguments`` are those of the command line behind the grid's name; ``pictures`` by row.
+    """Return the page as HTML. ``arguments`` are those of the command line behind the grid's name, None if not known.
+
+    ``pictures`` are by row.
 
     Raises:
         ReportError: runs that cannot stand in one table.
@@ -74,14 +76,19 @@ def page(
         "cost": _cost(frame, plan),
         "runs": _table(_runs_sheet(frame, stale), "Every finished run", ""),
         "machines": _machines(frame),
-        "commands": [shlex.join(["dfkd", verb, plan.grid, *arguments]) for verb in ("plan", "ablate", "report")],
-        "explaining": [shlex.join(["dfkd", "explain", plan.grid, row, *arguments]) for row in plan.rows],
+        "commands": [_command(verb, plan, arguments) for verb in ("plan", "ablate", "report")],
+        "explaining": [_command("explain", plan, arguments, row) for row in plan.rows],
+        "arguments_known": arguments is not None,
         "provenance": _provenance(frame, plan),
         "css": Markup(_asset("page.css")),
         "script": Markup(_asset("page.js")),
     }
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     return environment.from_string(_asset("page.html.jinja")).render(content)
+
+
+def _command(verb: str, plan: Plan, arguments: Sequence[str] | None, *rows: str) -> str:
+    return shlex.join(["dfkd", verb, plan.grid, *rows, *(["..."] if arguments is None else arguments)])
 
 
 def _asset(name: str) -> str:

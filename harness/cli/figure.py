@@ -5,8 +5,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import pandas as pd
 import typer
 from rich.console import Console
 
@@ -29,11 +27,13 @@ from harness.cli.options import (
 )
 from harness.cli.report import Selection, SelectionOption
 from harness.cli.reporting import all_pictures, network_costs, plan_of, refusals, students_of
+from harness.cli.search_figures import OF_SEARCHES, ImportanceEvaluator, search_figure
 from harness.plan import Request
 from harness.records import Plan
 from harness.store import Store, StoreError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 
@@ -56,7 +56,14 @@ class Name(StrEnum):
 
 
 OF_NETWORKS = (Name.features, Name.attention, Name.gradcam)
-OF_SEARCHES = (Name.history, Name.parallel, Name.importances, Name.front)
+
+
+class Over(StrEnum):
+    """Names of ``reports.curves.AXES``."""
+
+    epochs = "epochs"
+    cpu_minutes = "cpu-minutes"
+    wall_minutes = "wall-minutes"
 
 
 class Cost(StrEnum):
@@ -73,9 +80,9 @@ def figure(
         Name,
         typer.Argument(
             metavar="NAME",
-            help="Of a grid: curves (over epochs), rows (every seed), response (over one field: Figure 7), interaction "
-            "(of two fields), cost, samples (images: Figure 4). Of finished networks: features (t-SNE: Figure 5), "
-            "attention, gradcam (Figure 6). Of a search: history, parallel, importances, front.",
+            help="Of a grid: curves (over epochs or time), rows (every seed), response (over one field: Figure 7), "
+            "interaction (of two fields), cost, samples (images: Figure 4). Of finished networks: features "
+            "(t-SNE: Figure 5), attention, gradcam (Figure 6). Of a search: history, parallel, importances, front.",
         ),
     ],
     target: Annotated[
@@ -96,10 +103,24 @@ def figure(
     teacher: TeacherOption = None,
     selection: SelectionOption = Selection.last,
     metric: Annotated[str, typer.Option("--metric", help="Of `curves`: a name in the runs' logs.")] = "test_accuracy",
+    over: Annotated[Over, typer.Option("--over", help="Of `curves`: the horizontal axis.")] = Over.epochs,
+    teacher_share: Annotated[
+        float | None,
+        typer.Option(
+            "--teacher-share",
+            min=0.0,
+            max=1.0,
+            metavar="FRACTION",
+            help="Of `curves`: a line at this share of the teacher's accuracy, and when the seeds reach it.",
+        ),
+    ] = None,
     field: Annotated[
         str | None, typer.Option("--field", help="Of `response`: a field, where the rows vary several.")
     ] = None,
     cost: Annotated[Cost, typer.Option("--cost", help="Of `cost`.")] = Cost.hours,
+    evaluator: Annotated[
+        ImportanceEvaluator, typer.Option("--evaluator", help="Of `importances`.")
+    ] = ImportanceEvaluator.ped_anova,
     rows: Annotated[
         list[str] | None,
         typer.Argument(
@@ -126,6 +147,7 @@ def figure(
     from reports.figures import save
 
     opened = Store(store.expanduser().resolve())
+    table, words = None, ""
     _check_out(out)
     if rows and name not in OF_NETWORKS:
         raise ConfigError(
@@ -144,17 +166,23 @@ def figure(
             drawn = network_figure(name, opened, cells, asked)
     elif name in OF_SEARCHES:
         with refusals():
-            drawn = _of_search(name, opened, target)
+            drawn, table, words = search_figure(name, opened, target, evaluator=evaluator.value)
     else:
         request = request_of(target, dataset, budget, seeds, settings, match_budget=match_budget)
         plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
         with refusals():
-            drawn = _of_grid(name, opened, plan, request, data_root, selection, metric=metric, field=field, cost=cost)
+            if name == Name.curves:
+                drawn, table, words = _curves(opened, plan, metric=metric, over=over.value, teacher_share=teacher_share)
+            else:
+                drawn = _of_grid(name, opened, plan, request, data_root, selection, field=field, cost=cost)
     try:
-        paths = save(drawn, out.with_suffix("") if out.suffix in (".png", ".svg") else out)
+        paths = save(drawn, out.with_suffix("") if out.suffix in (".png", ".svg") else out, table)
     except OSError as error:
         raise StoreError(f"`--out` must name files that can be written, but {out} is not: {error.strerror}.") from None
-    Console(highlight=False, soft_wrap=True).print(", ".join(map(str, paths)), markup=False)
+    console = Console(highlight=False, soft_wrap=True)
+    if words:
+        console.print(words, markup=False)
+    console.print(", ".join(map(str, paths)), markup=False)
     return 0
 
 
@@ -169,6 +197,24 @@ def _check_out(out: Path) -> None:
         raise StoreError(f"`--out` must name files that can be written, but {out} is not: {reason}.")
 
 
+def _curves(
+    store: Store, plan: Plan, *, metric: str, over: str, teacher_share: float | None
+) -> tuple["Figure", "pd.DataFrame", str]:
+    """Return the curves of a grid's runs, the table of what is drawn, and when a share of the teacher is reached."""
+    from reports import figures, open_source
+    from reports.curves import AXES, curve_table, reached_in_words, seed_curves, teacher_level
+
+    logs = open_source(store.root).logs(plan.ids)
+    drawn = figures.training_curves(logs, plan=plan, metric=metric, over=over, teacher_share=teacher_share)
+    curves = seed_curves(logs, plan=plan, metric=metric, over=over)
+    table = curve_table(curves, over=over)
+    if teacher_share is None:
+        return drawn, table, ""
+    level = teacher_level(teacher_share, plan=plan, metric=metric)
+    head = f"{100 * teacher_share:g} % of the teacher's accuracy, {level:.2f} %, after {AXES[over].unit}:"
+    return drawn, table, "\n".join([head, *reached_in_words(curves, level, over=over)])
+
+
 def _of_grid(
     name: Name,
     store: Store,
@@ -177,20 +223,16 @@ def _of_grid(
     data_root: Path | None,
     selection: str,
     *,
-    metric: str,
     field: str | None,
     cost: str,
 ) -> "Figure":
     """Return a figure of a grid's runs."""
     from reports import figures, open_source, runs_frame
 
-    source = open_source(store.root)
-    frame = runs_frame(source, plan)
+    frame = runs_frame(open_source(store.root), plan)
     if field is not None and f"config.{field}" not in frame:
         raise ConfigError(f"`--field` must be a field of the runs' configuration, but {field!r} is none of theirs.")
     match name:
-        case Name.curves:
-            return figures.training_curves(source.logs(plan.ids), plan=plan, metric=metric)
         case Name.rows:
             return figures.row_plot(frame, plan=plan, selection=selection)
         case Name.response:
@@ -202,35 +244,3 @@ def _of_grid(
         case _:
             networks = {} if cost == Cost.hours else network_costs(students_of(frame, plan), plan)
             return figures.cost_front(frame, plan=plan, selection=selection, networks=networks, cost=cost)
-
-
-def _of_search(name: Name, store: Store, study: str) -> "Figure":
-    """Return a figure of a search's trials."""
-    from harness.search.trials import find_study, parameter_importances, read_trials, study_objectives, trial_lines
-    from reports import figures
-    from reports.statistics import Interval
-
-    folder = find_study(store, study)
-    trials, objectives = read_trials(folder), study_objectives(folder)
-    lines = pd.DataFrame(trial_lines(trials), columns=None if trials else ["number", "state", "value", "value_2"])
-    lines = lines.astype({"value": float, "value_2": float})
-    parameters = [str(column) for column in lines if column not in ("number", "state", "value", "value_2")]
-    title = objectives[0].title
-    match name:
-        case Name.history:
-            return figures.search_history(lines, objective=title)
-        case Name.parallel:
-            return figures.parallel_coordinates(lines, parameters=parameters, objective=title)
-        case Name.front:
-            if len(objectives) < 2:
-                raise ConfigError(
-                    f"`dfkd figure front` needs a search of two objectives, but {folder.name!r} has {title} alone."
-                )
-            second = objectives[1]
-            return figures.objective_front(lines, objectives=(title, second.title), minimised=second.minimised)
-        case _:
-            shares = {
-                parameter: (share, Interval(*map(float, np.quantile(drawn, [0.025, 0.975]))))
-                for parameter, (share, drawn) in parameter_importances(trials).items()
-            }
-            return figures.importances(shares, objective=title, method="PED-ANOVA")

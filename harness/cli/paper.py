@@ -20,6 +20,7 @@ from harness.cli.reporting import (
     students_of,
     write_file,
 )
+from harness.cli.reproduction import stored_arguments
 from harness.records import Plan, read_plans
 from harness.store import Store, StoreError
 
@@ -136,7 +137,7 @@ def _write_grid(found: Found, out: Path, selection: str, *, tables_alone: bool) 
     if tables_alone:
         return
     networks, pictures = network_costs(students_of(frame, plan), plan), all_pictures(plan, store)
-    arguments = ["--store", str(store.root)]
+    arguments = stored_arguments(plan, store.root)
     text = page(
         store.root, plan, selection=selection, stale=stale, networks=networks, pictures=pictures, arguments=arguments
     )

@@ -33,6 +33,7 @@ from harness.cli.reporting import (
     students_of,
     write_file,
 )
+from harness.cli.reproduction import given_arguments
 from harness.store import known_store
 
 
@@ -121,10 +122,9 @@ def report(
                 stale=stale,
                 networks=network_costs(students_of(runs_frame(opened.root, plan), plan), plan),
                 pictures=all_pictures(plan, opened, request=request, data_root=data_root),
-                arguments=[
-                    *_arguments(dataset, budget, seeds, settings, data_root, store),
-                    *(["--match-budget"] if match_budget else []),
-                ],
+                arguments=given_arguments(
+                    dataset, budget, seeds, settings, data_root, store, match_budget=match_budget
+                ),
             )
         else:
             frame = runs_frame(opened.root, plan)
@@ -158,18 +158,3 @@ def parse_columns(text: str | None) -> tuple[str, ...]:
         if name not in COLUMNS:
             raise ConfigError(f"`--columns` must be known names, but {name!r} is none. {nearest(name, COLUMNS)}")
     return names
-
-
-def _arguments(
-    dataset: str, budget: str | None, seeds: str, settings: list[str] | None, data_root: Path | None, store: Path
-) -> list[str]:
-    """Return the options that a command needs to mean the same plan; those at their default are left out."""
-    named = {
-        "--dataset": (dataset, DEFAULT_DATASET),
-        "--data-root": (data_root, None),
-        "--budget": (budget, None),
-        "--seeds": (seeds, DEFAULT_SEEDS),
-        "--store": (store, DEFAULT_STORE),
-    }
-    given = [part for name, (value, usual) in named.items() if value != usual for part in (name, str(value))]
-    return [*given, *(part for setting in settings or [] for part in ("--set", setting))]

@@ -1,25 +1,17 @@
 """What a search has tried, read from its journal without holding it: for figures."""
 
-import warnings
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from harness.records import read_json
 from harness.search.objectives import Objective, parse_objectives
 from harness.store import Store, StoreError
-
-RESAMPLES = 100
-"""Of the trials, for the importances' intervals."""
-ENOUGH = 10
-"""Finished trials below which importances say nothing."""
 
 
 def find_study(store: Store, text: str) -> Path:
@@ -72,35 +64,3 @@ def trial_lines(trials: list[FrozenTrial]) -> list[dict[str, Any]]:
         line: dict[str, Any] = {"number": trial.number, "state": trial.state.name, "value": values[0]}
         lines.append(line | {"value_2": values[1]} | trial.params)
     return lines
-
-
-def parameter_importances(trials: list[FrozenTrial]) -> dict[str, tuple[float, list[float]]]:
-    """Return each parameter's share of importance for the first objective, and the same of resampled trials.
-
-    By PED-ANOVA (Watanabe, Bansal and Hutter, 2023), among the better tenth of the trials. Only parameters that every
-    finished trial has are compared; empty below ``ENOUGH`` finished trials.
-    """
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.values]
-    if len(complete) < ENOUGH:
-        return {}
-    shares = _importances(complete)
-    generator = np.random.default_rng(0)
-    drawn: dict[str, list[float]] = {name: [] for name in shares}
-    for _ in range(RESAMPLES):
-        again = _importances([complete[i] for i in generator.integers(0, len(complete), len(complete))])
-        for name, values in drawn.items():
-            values.append(again.get(name, 0.0))
-    return {name: (share, drawn[name]) for name, share in shares.items()}
-
-
-def _importances(trials: list[FrozenTrial]) -> dict[str, float]:
-    study = optuna.create_study(direction="maximize")
-    study.add_trials(
-        [
-            optuna.trial.create_trial(value=trial.values[0], params=trial.params, distributions=trial.distributions)
-            for trial in trials
-        ]
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the evaluator is marked as experimental
-        return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())

@@ -1,5 +1,6 @@
-"""Figures: each function returns a matplotlib figure, ``save`` writes it as PNG and SVG."""
+"""Figures: each function returns a matplotlib figure, ``save`` writes it as PNG and SVG, and its numbers as CSV."""
 
+from reports.figures.curves import training_curves
 from reports.figures.networks import feature_map, map_rows
 from reports.figures.pictures import image_rows, tiles
 from reports.figures.runs import (
@@ -7,16 +8,22 @@ from reports.figures.runs import (
     interaction_map,
     response_curve,
     row_plot,
-    training_curves,
     varied_settings,
 )
-from reports.figures.search import importances, objective_front, parallel_coordinates, search_history
+from reports.figures.search import (
+    importance_table,
+    importances,
+    objective_front,
+    parallel_coordinates,
+    search_history,
+)
 from reports.figures.style import save, to_bytes
 
 __all__ = [
     "cost_front",
     "feature_map",
     "image_rows",
+    "importance_table",
     "importances",
     "interaction_map",
     "map_rows",

@@ -1,6 +1,5 @@
-"""Figures of a grid's runs: curves over epochs, every seed of every row, curves over a weight, interactions, cost."""
+"""Figures of a grid's runs: every seed of every row, curves over a weight, interactions, cost."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,53 +10,13 @@ from matplotlib.ticker import ScalarFormatter
 from harness.records import Plan
 from reports.cost import Networks, cost_table
 from reports.errors import ReportError
-from reports.figures.style import COLOURS, looks, new_figure, plain, styled, whole_numbers
+from reports.figures.style import COLOURS, looks, new_figure, plain, styled
 from reports.frame import SETTING
 from reports.statistics import mean_interval
 from reports.table import SELECTIONS, accuracy_by_seed
 
 ENOUGH = 3
 """Seeds below which no interval is drawn."""
-
-
-def training_curves(
-    logs: Mapping[str, Sequence[Mapping[str, Any]]], *, plan: Plan, metric: str = "test_accuracy"
-) -> Figure:
-    """Return each row's ``metric`` over the epochs: the mean of its seeds, and a band from the lowest to the highest.
-
-    ``logs`` are epochs by cell. An epoch that not every started seed has reached is left out of its row.
-
-    Raises:
-        ReportError: no run has recorded the metric.
-    """
-    percent = 100.0 if metric.endswith(("accuracy", "agreement", "confidence", "class_coverage")) else 1.0
-    with styled():
-        figure = new_figure()
-        axes = figure.subplots()
-        for row, look in zip(plan.rows, looks(len(plan.rows)), strict=True):
-            series = {
-                cell.seed: {record["epoch"]: percent * record[metric] for record in logs[cell.id] if metric in record}
-                for cell in plan.cells
-                if cell.row == row
-            }
-            table = pd.DataFrame({seed: one for seed, one in series.items() if one}).sort_index().dropna()
-            if table.empty:
-                continue
-            every = max(1, len(table) // 10)
-            label = plain(f"{row} (n = {table.shape[1]})")
-            axes.plot(table.index, table.mean(axis=1), **look, label=label, markersize=3.5, markevery=every)
-            axes.fill_between(table.index, table.min(axis=1), table.max(axis=1), color=look["color"], alpha=0.15, lw=0)
-        if not axes.lines:
-            raise ReportError(
-                f"A curve must have been recorded, but no run of {plan.grid!r} has {metric!r} in its log."
-            )
-        axes.set_xlabel("epoch")
-        axes.set_ylabel(f"{metric.replace('_', ' ')}{' (%)' if percent == 100 else ''}")
-        whole_numbers(axes)
-        beside = len(plan.rows) > 4
-        place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)} if beside else {}
-        axes.legend(fontsize=8, **place)
-    return figure
 
 
 def row_plot(frame: pd.DataFrame, *, plan: Plan, selection: str = "last") -> Figure:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from reports.errors import ReportError
 from reports.figures.style import COLOURS, new_figure, plain, styled, whole_numbers
-from reports.statistics import Interval
+from reports.statistics import CONFIDENCE
 
 
 def _complete(trials: pd.DataFrame) -> pd.DataFrame:
@@ -81,20 +81,32 @@ def _scaled(values: "pd.Series[Any]") -> tuple["pd.Series[Any]", list[tuple[floa
     return values.map(lambda name: heights.get(str(name), np.nan)), [(at, name) for name, at in heights.items()]
 
 
-def importances(shares: Mapping[str, tuple[float, Interval]], *, objective: str, method: str) -> Figure:
-    """Return how much each parameter matters to the ``objective``, with intervals; ``method`` is named on the axis."""
-    if not shares:
-        raise ReportError("Importances need a search of several finished trials, but there are too few of them.")
-    ordered = sorted(shares.items(), key=lambda each: each[1][0])
+def importance_table(shares: Mapping[str, float], resampled: Mapping[str, Sequence[float]]) -> pd.DataFrame:
+    """Return a line per parameter, the largest share first: ``parameter``, ``share``, and ``low`` and ``high``.
+
+    The latter hold the middle 95 % of ``resampled``, the shares in resampled trials: a percentile bootstrap.
+    """
+    ends = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    intervals = {name: np.quantile(resampled[name], ends) for name in shares}
+    lines = [
+        {"parameter": name, "share": share, "low": float(intervals[name][0]), "high": float(intervals[name][1])}
+        for name, share in sorted(shares.items(), key=lambda each: -each[1])
+    ]
+    return pd.DataFrame(lines, columns=["parameter", "share", "low", "high"])
+
+
+def importances(table: pd.DataFrame, *, objective: str, notes: Sequence[str]) -> Figure:
+    """Return the lines of ``importance_table`` as bars with intervals; ``notes`` below say what they rest on."""
+    ordered = table[::-1].reset_index(drop=True)
     with styled():
-        figure = new_figure(1.0 + 0.34 * len(ordered))
+        figure = new_figure(1.0 + 0.34 * len(ordered) + 0.16 * len(notes))
         axes = figure.subplots()
-        for y, (_, (share, interval)) in enumerate(ordered):
-            axes.barh(y, share, color=COLOURS[4], height=0.6)
-            axes.plot([interval.low, interval.high], [y, y], color="black", lw=1.4)
-        axes.set_yticks(range(len(ordered)), [plain(name) for name, _ in ordered])
-        axes.set_xlim(left=0)
-        axes.set_xlabel(f"share of importance for {objective} ({method}); 95 % bootstrap over trials")
+        axes.barh(ordered.index, ordered["share"], color=COLOURS[4], height=0.6)
+        axes.hlines(ordered.index, ordered["low"], ordered["high"], color="black", lw=1.4)
+        axes.set_yticks(ordered.index, [plain(name) for name in ordered["parameter"]])
+        axes.set_xlim(0, 1)
+        axes.set_xlabel(f"share of importance for {objective}")
+        figure.supxlabel("\n".join(map(plain, notes)), x=0.01, ha="left", fontsize=8)
     return figure
 
 

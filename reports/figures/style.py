@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -73,10 +74,13 @@ def to_bytes(figure: Figure, format: str) -> bytes:
     return output.getvalue()
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write the figure beside ``stem`` as PNG and SVG; return the files."""
+def save(figure: Figure, stem: Path, table: pd.DataFrame | None = None) -> list[Path]:
+    """Write the figure beside ``stem`` as PNG and SVG, and the ``table`` of its numbers as CSV; return the files."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = [stem.with_name(f"{stem.name}.{format}") for format in ("png", "svg")]
     for path in paths:
         path.write_bytes(to_bytes(figure, path.suffix[1:]))
+    if table is not None:
+        paths.append(stem.with_name(f"{stem.name}.csv"))
+        table.to_csv(paths[-1], index=False, float_format="%.6f", lineterminator="\n")
     return paths

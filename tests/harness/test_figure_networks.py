@@ -101,7 +101,7 @@ def drawn(monkeypatch, run, finished, tmp_path, *arguments):
     import reports.figures
 
     kept = []
-    monkeypatch.setattr(reports.figures, "save", lambda figure, stem: kept.append(figure) or [stem])
+    monkeypatch.setattr(reports.figures, "save", lambda figure, stem, table: kept.append(figure) or [stem])
     status, _, stderr = figure(run, finished, tmp_path, *arguments)
     assert (status, stderr) == (0, "")
     return kept[0]

@@ -64,6 +64,10 @@ def test_report_as_a_page_and_as_a_workbook(run, filled, tmp_path):
         (["figure", "interaction", "table3", "--out", "x"], ["table3", "product", "pairwise"]),
         (["figure", "response", "table3", "--out", "x", "--field", "no.such"], ["--field", "no.such"]),
         (["figure", "curves", "table3", "--out", "x", "--metric", "loss"], ["table3", "'loss'"]),
+        (
+            ["figure", "curves", "table3", "--out", "x", "--over", "cpu-minutes"],
+            ["cpu_seconds", "seed 0", "over epochs"],
+        ),
         (["figure", "history", "loss_weights", "--out", "x"], ["loss_weights", "studies", "none"]),
     ],
 )
@@ -72,6 +76,24 @@ def test_what_cannot_be_shown_is_refused_with_the_way_out(run, filled, tmp_path,
     more = () if "history" in arguments else WHERE
     refused(run(*arguments, *more, "--store", str(filled)), *words)
     assert not list(tmp_path.glob("x*"))
+
+
+def test_curves_over_time_tell_when_a_share_of_the_teacher_is_reached(run, filled, tmp_path):
+    for cell in (filled / "cells").iterdir():
+        lines = [f'{{"epoch": {e}, "seconds": 90.0, "test_accuracy": {0.3 * e}}}\n' for e in (1, 2)]
+        (cell / "log.jsonl").write_text("".join(lines))
+    where = (*WHERE, "--store", str(filled), "--out", str(tmp_path / "x"))
+    status, out, err = run("figure", "curves", "table3", *where, "--over", "wall-minutes", "--teacher-share", "0.5")
+    assert (status, err) == (0, "")
+    # Half of 90 % is there at the end of the second epoch, after 2 x 1.5 minutes. The last row has one seed done.
+    assert out.startswith(
+        "50 % of the teacher's accuracy, 45.00 %, after minutes:\nBaseline: seed 0 3.0, seed 1 3.0; median"
+    )
+    assert "+ MHAD + SFCL: seed 0 3.0; median of 1: 3.0 minutes" in out
+    assert (tmp_path / "x.csv").read_text().splitlines()[:2] == [
+        "row,minutes,mean,low,high,seeds",
+        "Baseline,1.500000,30.000000,30.000000,30.000000,2",
+    ]
 
 
 def test_mixed_runs_are_refused(run, filled):

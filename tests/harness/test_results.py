@@ -27,6 +27,25 @@ def test_paper_makes_the_committed_tables_again(run, tmp_path, archive):
         assert (out / name).read_bytes() == (archive.parent / name).read_bytes(), name
 
 
+def test_the_curve_of_birds_over_time_is_made_again(run, tmp_path):
+    """With the settings of docs/results/birds, and neither images nor teacher."""
+    store, out = tmp_path / "runs", tmp_path / "time"
+    assert run("import-store", str(RESULTS / "birds" / "runs.tar.gz"), "--store", str(store))[0] == 0
+    settings = {
+        "data.image_size": "64", "data.crop_fraction": "1.0", "compute.channels_last": "true",
+        "data.classes": "first:20", "teacher.architecture": "resnet18", "student.architecture": "resnet10_half",
+        "student_loss.mhad.weight": "100", "student_loss.sfcl.weight": "1", "student_loss.sfcl.temperature": "0.5",
+    }  # fmt: skip
+    arguments = ["--dataset", "cub200", "--budget", "small", "--over", "cpu-minutes", "--teacher-share", "0.7"]
+    for key, value in settings.items():
+        arguments += ["--set", f"{key}={value}"]
+    status, told, stderr = run("figure", "curves", "upper_bounds", *arguments, "--store", str(store), "--out", str(out))
+    assert (status, stderr) == (0, "")
+    assert out.with_suffix(".csv").read_bytes() == (RESULTS / "birds" / "accuracy-over-time.csv").read_bytes()
+    page = (RESULTS / "birds" / "README.md").read_text()
+    assert all(f"    {line}\n" in page for line in told.splitlines()[:-1])
+
+
 def test_the_archives_are_small_and_made_again_to_the_same_bytes(run, tmp_path):
     assert ARCHIVES
     assert sum(path.stat().st_size for path in ARCHIVES) < 2**20

@@ -10,6 +10,7 @@ from reports import ReportError
 from reports.figures import (
     cost_front,
     image_rows,
+    importance_table,
     importances,
     interaction_map,
     objective_front,
@@ -20,9 +21,7 @@ from reports.figures import (
     search_history,
     tiles,
     to_bytes,
-    training_curves,
 )
-from reports.statistics import Interval
 
 MHAD, SFCL, LAMBDA = "student_loss.mhad.weight", "student_loss.sfcl.weight", "generator.attention.weight"
 
@@ -40,20 +39,6 @@ def make(rows, seeds=(0, 1, 2)):
         numbers = {"last": np.nan if value is None else value / 100, "cpu_seconds": 36 * len(cell.row), "device": "cpu"}
         lines.append(about | numbers | config)
     return plan, pd.DataFrame(lines)
-
-
-def test_training_curves_are_means_with_a_band():
-    plan, _ = make({"a": ({}, [0, 0]), "b": ({}, [0, 0])}, seeds=(0, 1))
-    logs = {f"a/{seed}": [{"epoch": e, "test_accuracy": (e + seed) / 10} for e in (1, 2)] for seed in (0, 1)}
-    logs |= {"b/0": [{"epoch": 1, "test_accuracy": 0.5}], "b/1": []}
-    (axes,) = training_curves(logs, plan=plan).axes
-    # Epoch 1: 10 and 20; epoch 2: 20 and 30.
-    assert axes.lines[0].get_ydata().tolist() == pytest.approx([15.0, 25.0])
-    band = axes.collections[0].get_paths()[0].vertices[:, 1]
-    assert (band.min(), band.max()) == pytest.approx((10.0, 30.0))
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a (n = 2)", "b (n = 1)"]
-    with pytest.raises(ReportError, match="no run of 'g' has 'validation_accuracy'"):
-        training_curves(logs, plan=plan, metric="validation_accuracy")
 
 
 def test_every_seed_of_every_row_is_drawn_and_a_missing_row_says_so():
@@ -144,10 +129,26 @@ def test_parallel_coordinates_have_a_gap_where_a_parameter_is_missing():
     assert axes.lines[2].get_ydata() == pytest.approx([1.0, 1.0, 1.0])
 
 
-def test_importances_and_fronts_of_objectives():
-    shares = {"beta": (0.7, Interval(0.5, 0.9)), "gamma": (0.3, Interval(0.1, 0.5))}
-    (axes,) = importances(shares, objective="accuracy", method="PED-ANOVA").axes
+def test_importances_are_bars_with_the_middle_of_the_resampled_shares():
+    # The 2.5 % and 97.5 % quantiles of 0, 0.01, ..., 1.
+    drawn = [i / 100 for i in range(101)]
+    table = importance_table({"gamma": 0.3, "beta": 0.7}, {"beta": drawn, "gamma": drawn})
+    assert table.to_numpy().tolist() == [
+        ["beta", 0.7, pytest.approx(0.025), pytest.approx(0.975)],
+        ["gamma", 0.3, pytest.approx(0.025), pytest.approx(0.975)],
+    ]
+    figure = importances(table, objective="accuracy", notes=["PED-ANOVA", "12 trials, seed 0"])
+    (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["gamma", "beta"]
+    assert [bar.get_width() for bar in axes.patches] == [0.3, 0.7]
+    assert [line.tolist() for line in axes.collections[0].get_segments()] == [
+        [pytest.approx([0.025, y]), pytest.approx([0.975, y])] for y in (0, 1)
+    ]
+    assert axes.get_xlabel() == "share of importance for accuracy"
+    assert figure.get_supxlabel() == "PED-ANOVA\n12 trials, seed 0"
+
+
+def test_the_front_of_two_objectives():
     (axes,) = objective_front(TRIALS, objectives=("accuracy", "images per second")).axes
     assert axes.lines[1].get_ydata().tolist() == [0.25, 0.5, 0.75]
 
@@ -178,3 +179,5 @@ def test_equal_figures_are_equal_files(tmp_path):
     png, svg = save(row_plot(frame, plan=plan), tmp_path / "deep" / "rows")
     assert Image.open(png).size[0] > 1000
     assert svg.read_text().startswith("<?xml")
+    table = pd.DataFrame({"row": ["a"], "minutes": [1 / 3]})
+    assert save(row_plot(frame, plan=plan), tmp_path / "rows", table)[2].read_text() == "row,minutes\na,0.333333\n"

@@ -93,6 +93,18 @@ def test_it_says_what_there_is_and_what_is_missing(store):
     assert "<b>" not in text.split("<title>")[1].split("</title>")[0]
 
 
+def test_where_the_options_are_not_known_it_says_so(store):
+    text = page(StoreSource(store), PLAN, arguments=None)
+    assert "dfkd ablate table3 ...\n" in text
+    assert "The dots stand for the options" in text
+    assert "The dots stand for the options" not in page(StoreSource(store), PLAN)
+
+
+def test_an_entry_that_is_a_sentence_has_the_room_of_one(store):
+    # "+ SFCL" has two seeds, of the three that are planned, in common with the reference.
+    assert "<td class=words>n = 2 too small to test" in page(StoreSource(store), PLAN)
+
+
 def test_an_empty_store_has_a_page(tmp_path):
     text = page(StoreSource(tmp_path), PLAN)
     assert "0 of 9" in text
