@@ -28,13 +28,14 @@ from harness.cli.options import (
     request_of,
 )
 from harness.cli.report import Selection, SelectionOption
-from harness.cli.reporting import all_pictures, network_costs, plan_of, refusals, students_of
-from harness.plan import Request
-from harness.records import Plan
+from harness.cli.reporting import all_pictures, named_columns, network_costs, plan_of, refusals, students_of
 from harness.store import Store, StoreError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from dfkd.config import DataConfig
+    from reports import Part
 
 
 class Name(StrEnum):
@@ -141,17 +142,23 @@ def figure(
             )
             cells = cells_of_rows(plan, opened, asked.rows)
         with refusals():
-            drawn = network_figure(name, opened, cells, asked)
+            figures = {"": network_figure(name, opened, cells, asked)}
     elif name in OF_SEARCHES:
         with refusals():
-            drawn = _of_search(name, opened, target)
+            figures = {"": _of_search(name, opened, target)}
     else:
         request = request_of(target, dataset, budget, seeds, settings, match_budget=match_budget)
         plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
         with refusals():
-            drawn = _of_grid(name, opened, plan, request, data_root, selection, metric=metric, field=field, cost=cost)
+            figures = {
+                suffix: _of_grid(
+                    name, opened, part, column.config.data, data_root, selection, metric=metric, field=field, cost=cost
+                )
+                for (part, suffix), column in zip(named_columns(opened.root, plan), request.columns, strict=True)
+            }
+    stem = out.with_suffix("") if out.suffix in (".png", ".svg") else out
     try:
-        paths = save(drawn, out.with_suffix("") if out.suffix in (".png", ".svg") else out)
+        paths = [path for suffix, drawn in figures.items() for path in save(drawn, stem.with_name(stem.name + suffix))]
     except OSError as error:
         raise StoreError(f"`--out` must name files that can be written, but {out} is not: {error.strerror}.") from None
     Console(highlight=False, soft_wrap=True).print(", ".join(map(str, paths)), markup=False)
@@ -172,8 +179,8 @@ def _check_out(out: Path) -> None:
 def _of_grid(
     name: Name,
     store: Store,
-    plan: Plan,
-    request: Request,
+    part: "Part",
+    data: "DataConfig",
     data_root: Path | None,
     selection: str,
     *,
@@ -181,11 +188,10 @@ def _of_grid(
     field: str | None,
     cost: str,
 ) -> "Figure":
-    """Return a figure of a grid's runs."""
-    from reports import figures, open_source, runs_frame
+    """Return a figure of the runs of a grid, or of one of its columns."""
+    from reports import figures, open_source
 
-    source = open_source(store.root)
-    frame = runs_frame(source, plan)
+    source, plan, frame = open_source(store.root), part.plan, part.frame
     if field is not None and f"config.{field}" not in frame:
         raise ConfigError(f"`--field` must be a field of the runs' configuration, but {field!r} is none of theirs.")
     match name:
@@ -198,7 +204,7 @@ def _of_grid(
         case Name.interaction:
             return figures.interaction_map(frame, plan=plan, selection=selection)
         case Name.samples:
-            return figures.image_rows(all_pictures(plan, store, request=request, data_root=data_root))
+            return figures.image_rows(all_pictures(plan, store, data=data, data_root=data_root))
         case _:
             networks = {} if cost == Cost.hours else network_costs(students_of(frame, plan), plan)
             return figures.cost_front(frame, plan=plan, selection=selection, networks=networks, cost=cost)

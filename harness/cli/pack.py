@@ -34,7 +34,6 @@ def packed(
     """Return the room that was measured to be best for the cells that are to run; ``room`` if there are none."""
     import torch
 
-    from dfkd.evaluation import load_test_images
     from harness.company import costliest, pack
     from harness.environment import machine
 
@@ -42,13 +41,13 @@ def packed(
     if not todo:
         return room
     config = costliest(todo)
-    names = load_test_images(config.data, root=data_root, cache=store.cache).class_names
+    inputs = prepared.inputs_of(config)
     packing, now = pack(
         config,
         store,
         machine=machine(torch.device(device), threads=0),
-        teacher=prepared.teacher_path,
-        class_names=names,
+        teacher=inputs.teacher_path,
+        class_names=inputs.class_names,
         data_root=data_root,
         device=device,
         cpus_per_trial=room.cpus,

@@ -16,6 +16,7 @@ from dfkd.overrides import changed, with_overrides
 from harness.driver import Prepared, prepare, run_plan
 from harness.engines import engine_sentences
 from harness.inputs import EAGER, Execution, Where, slow_arithmetic, teacher_command
+from harness.layers import refuse_shared_keys
 from harness.live import driving, plans_of_others
 from harness.mirror import Mirror, default_uri
 from harness.plan import digest, expand
@@ -117,6 +118,7 @@ def prepare_search(
         UserError: images or teacher are missing or unsuitable, or the space breaks a rule.
         SpaceError: an unknown budget, or a malformed file.
     """
+    refuse_shared_keys({**space.base, **dict.fromkeys(space.keys)}, space.path, "the trials of a search")
     for key in space.keys:
         if key == "method":
             raise ConfigError(
@@ -213,7 +215,7 @@ def run_search(
     where = Where(
         store.root,
         asked.task.data_root,
-        prepared.teacher_path.resolve(),
+        prepared.teachers,
         runner.device,
         threads,
         runner.execution,
