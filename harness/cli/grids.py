@@ -36,6 +36,7 @@ from harness.cli.options import (
     PackOption,
     PrecisionOption,
     ProbeOption,
+    RetriesOption,
     SeedsOption,
     SetOption,
     SlotsOption,
@@ -192,10 +193,7 @@ def ablate(
     budget_hours: BudgetHoursOption = None,
     stale: StaleOption = Stale.mark,
     address: AddressOption = None,
-    retries: Annotated[
-        int,
-        typer.Option("--retries", min=0, help="How often a cell that fails is tried again before it is quarantined."),
-    ] = 2,
+    retries: RetriesOption = 2,
     pack: PackOption = Pack.none,
     mlflow_checkpoints: Annotated[
         bool, typer.Option("--mlflow-checkpoints", help="Also write each finished student's weights to MLflow.")
@@ -207,7 +205,7 @@ def ablate(
     """Run the missing cells of a grid, all rows at the first seed first. Run again to resume."""
     from harness.cli.pack import check_pack, packed
     from harness.cli.price import check_budget, cut_plan
-    from harness.driver import prepare, run_plan
+    from harness.driver import missing, prepare, run_plan
     from harness.engines import check_execution
     from harness.inputs import Execution
 
@@ -249,7 +247,8 @@ def ablate(
     left_out = cut.left_out if cut else ()
     room = room_of(chosen, cpus_per_trial, gpus_per_trial, address=address)
     if pack == Pack.auto:
-        room = packed(room, prepared, opened, data_root=data_root, device=chosen, console=console)
+        todo = [prepared.cells[cell_id] for cell_id in missing(opened, prepared.plan.running_order)]
+        room = packed(room, todo, prepared, opened, data_root=data_root, device=chosen, console=console)
     try:
         run_plan(
             prepared,
