@@ -73,7 +73,7 @@ def with_harness(root: Path, template: Path, cells: int) -> float:
         content = {"config": {"seed": 0}, "teacher_hash": "t", "test_fingerprint": "f", "numerics": 0}
         write_json(store.cell(cell.id) / "config.json", content)
     write_plan(root, plan)
-    where, uri = Where(root, None, root, "cpu", 1), default_uri(store)
+    where, uri = Where(root, None, {}, "cpu", 1), default_uri(store)
     console = Console(file=StringIO())
     view = ProgressView(plan, plan.ids, epochs=dict.fromkeys(plan.ids, 1), store=store, console=console)
     rounds = Rounds(store, where, Room(1, 0), execute=run_ray, retries=0, say=console.print)

@@ -88,12 +88,14 @@ def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], 
     folder, device = store.cell(cell_id), torch.device(where.device)
     content = cell_config(store, cell_id)
     config = with_overrides(RunConfig(), content["config"])
-    teacher, test = worker_inputs(config, where)
     planned = content["teacher_hash"]
-    if teacher.hash != planned:
+    place = where.teachers.get((planned, config.data))
+    teacher, test = worker_inputs(config, where, place) if place else (None, None)
+    if teacher is None or test is None or teacher.hash != planned:
+        there = f"{place} now holds {teacher.hash[:16]}" if teacher else "this run has no teacher of that hash"
         raise CheckpointError(
-            f"The teacher of cell {cell_id} must be the one it was planned with, of hash {planned[:16]}, but "
-            f"{where.teacher} now holds {teacher.hash[:16]}. Plan again: give the same command once more."
+            f"The teacher of cell {cell_id} must be the one it was planned with, of hash {planned[:16]}, but {there}. "
+            "Plan again: give the same command once more."
         )
     state = _usable_state(folder)
     choice = choose_engine(config, where, teacher=teacher, epochs_done=len(read_log(folder)))

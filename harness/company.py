@@ -34,8 +34,8 @@ class ProbeError(RuntimeError):
 
 
 def costliest(cells: Sequence[Cell]) -> RunConfig:
-    """Return the configuration with the most that is switched on: the others fit where it fits."""
-    return max((cell.config for cell in cells), key=lambda config: len(shape_of(flatten(config))))
+    """Return the configuration with the largest images and the most switched on: the others fit where it fits."""
+    return max((cell.config for cell in cells), key=lambda c: (c.data.image_size, len(shape_of(flatten(c)))))
 
 
 def _take_steps(

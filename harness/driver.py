@@ -5,28 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
-from dfkd.data import ImageSet, dataset_spec
-from dfkd.evaluation import load_test_images, load_training_images, load_validation_images
-from dfkd.models import build_classifier
-from dfkd.models.auxiliary import build_auxiliary
-from dfkd.overrides import flatten
-from dfkd.teacher import Teacher, load_teacher
+from dfkd.config import DataConfig, RunConfig, TeacherConfig
+from dfkd.data import dataset_spec
 from harness.cells import prepare_cell
 from harness.engines import engine_sentences
 from harness.failures import attempts, release
-from harness.inputs import EAGER, Execution, Where, slow_arithmetic, teacher_command, teacher_name
+from harness.inputs import EAGER, Execution, Inputs, Where, find_inputs, slow_arithmetic
 from harness.live import driving, plans_of_others
 from harness.mirror import Mirror, default_uri
 from harness.passes import passes_of
-from harness.plan import Cell, Request, make_plan
+from harness.plan import BY_ROW, Cell, Column, Files, Request, make_plan
 from harness.progress import ProgressView
 from harness.records import Plan, write_plan
 from harness.room import Room
 from harness.rounds import Rounds
-from harness.shape import shape_of
 from harness.store import Store
 from harness.watch import Watch
 
@@ -36,13 +30,25 @@ RETRIES = 2
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan whose teacher and images have been found and checked."""
+    """A plan whose teachers and images have been found and checked."""
 
     plan: Plan
     cells: Mapping[str, Cell]
-    teacher: Teacher | None
-    teacher_path: Path
-    teacher_command: str
+    inputs: Mapping[tuple[DataConfig, TeacherConfig], Inputs]
+    """By what a configuration says of images and teacher."""
+
+    def inputs_of(self, config: RunConfig) -> Inputs:
+        """Return images and teacher of a row of the plan."""
+        return self.inputs[config.data, config.teacher]
+
+    @property
+    def teachers(self) -> dict[tuple[str, DataConfig], Path]:
+        """Return the places of the teachers, as ``Where`` has them."""
+        return {
+            (found.teacher.hash, data): found.teacher_path.resolve()
+            for (data, _), found in self.inputs.items()
+            if found.teacher
+        }
 
 
 def prepare(
@@ -54,70 +60,65 @@ def prepare(
     trained yet, and no cell is done.
 
     Raises:
-        UserError: images or teacher are missing, damaged or unsuitable, or two networks do not fit together.
+        UserError: images or a teacher are missing, damaged or unsuitable, or two networks do not fit together.
     """
-    images = store.cache if cache else None
-    test = load_test_images(request.base.data, root=data_root, cache=images)
-    if request.base.data.validation_fraction > 0:
-        load_validation_images(request.base.data, root=data_root, cache=images)
-    path = teacher or store.teacher(teacher_name(request.base))
-    command = teacher_command(request.base, request.settings, store=store.root, data_root=data_root)
-    loaded = None
-    if path.exists() or teacher_needed or teacher is not None:
-        way_out = "Name another with `--teacher`." if teacher else f"Train it with: {command}"
-        loaded = load_teacher(request.base, path, class_names=test.class_names, way_out=way_out)
-        _check_networks(request, loaded)
-    plan, cells = make_plan(
-        request,
-        teacher_hash=loaded.hash if loaded else "not trained yet",
-        named=teacher is not None,
-        test_fingerprint=test.fingerprint,
-        train_fingerprint=_train_fingerprint(request, data_root, images),
-        context=_context(request, loaded, test),
+    found = find_inputs(
+        request, store=store, data_root=data_root, teacher=teacher, teacher_needed=teacher_needed, cache=cache
     )
-    return Prepared(plan, cells, loaded, path, command)
+    columns = list(zip(request.columns, found, strict=True))
+    files = {
+        name: Files(
+            inputs.teacher.hash if inputs.teacher else "not trained yet",
+            inputs.test_fingerprint,
+            inputs.train_fingerprint,
+        )
+        for column, inputs in columns
+        for name in column.rows.values()
+    }
+    plan, cells = make_plan(request, files=files, named=teacher is not None, context=_context(request, columns))
+    return Prepared(plan, cells, {(column.config.data, column.config.teacher): inputs for column, inputs in columns})
 
 
-def _train_fingerprint(request: Request, data_root: Path | None, cache: Path | None) -> str | None:
-    """Return the training images' fingerprint if a row learns from them; they are decoded to be checked."""
-    if not any(config.learns_from_real_images for config in request.rows.values()):
-        return None
-    return load_training_images(request.base.data, root=data_root, cache=cache).fingerprint
+def _context(request: Request, columns: Sequence[tuple[Column, Inputs]]) -> dict[str, Any]:
+    """Return what a caption needs: of all rows and, where they have several columns, of each by itself."""
+    facts = [_facts(request, column, inputs) for column, inputs in columns]
+    shared = {"budget": request.budget, "settings": dict(request.settings)}
+    if len(facts) == 1:
+        return {**facts[0], **shared}
+    each = [
+        {
+            **about,
+            "named": column.named,
+            "reference": column.reference,
+            "rows": [list(row) for row in column.rows.items()],
+        }
+        for (column, _), about in zip(columns, facts, strict=True)
+    ]
+    alike = {key: _shared([about.get(key) for about in facts], BY_ROW) for key in ("student", "epochs")}
+    titles = dict.fromkeys(about["dataset"] for about in facts)
+    return {"dataset": ", ".join(titles), **alike, **shared, "columns": each}
 
 
-def _check_networks(request: Request, teacher: Teacher) -> None:
-    """Build each row's student once, on the CPU, so that what does not fit is known before anything runs."""
-    shapes = {shape_of(flatten(config)): config for config in request.rows.values()}  # alike in everything that counts
-    with torch.no_grad():
-        for config in shapes.values():
-            student = build_classifier(
-                config.student.architecture,
-                classes=len(teacher.class_names),
-                image_size=config.data.image_size,
-                seed=0,
-                role="student",
-            )
-            if not config.learns_from_real_images:
-                build_auxiliary(config, teacher=teacher.classifier, student=student, pretrained=teacher.attention)
+def _shared(values: Sequence[Any], otherwise: Any) -> Any:
+    """Return the one value that all ``values`` are."""
+    return values[0] if all(value == values[0] for value in values) else otherwise
 
 
-def _context(request: Request, teacher: Teacher | None, test: ImageSet) -> dict[str, Any]:
-    base = request.base
-    students = {config.student.architecture for config in request.rows.values()}
-    epochs = {config.schedule.epochs for config in request.rows.values()}
+def _facts(request: Request, column: Column, inputs: Inputs) -> dict[str, Any]:
+    """Return what the rows of a column share."""
+    rows, teacher = [request.rows[name] for name in column.rows.values()], inputs.teacher
+    data = column.config.data
     return {
-        "dataset": dataset_spec(base.data.dataset).title,
-        "classes": len(test.class_names),
-        "image_size": base.data.image_size,
-        "teacher": base.teacher.architecture,
+        "dataset": dataset_spec(data.dataset).title,
+        "classes": len(inputs.class_names),
+        "image_size": data.image_size,
+        "teacher": column.config.teacher.architecture,
         "teacher_accuracy": teacher.test_accuracy if teacher else None,
         "teacher_hash": teacher.hash if teacher else None,
         "teacher_origin": teacher.origin if teacher else None,
-        "student": students.pop() if len(students) == 1 else "by row",
-        "budget": request.budget,
-        "epochs": epochs.pop() if len(epochs) == 1 else "by row",
-        "settings": dict(request.settings),
-        **({"matched_passes": passes_of(request.rows[request.grid.reference])} if request.match_budget else {}),
+        "student": _shared([config.student.architecture for config in rows], BY_ROW),
+        "epochs": _shared([config.schedule.epochs for config in rows], BY_ROW),
+        **({"matched_passes": passes_of(request.rows[column.rows[column.reference]])} if request.match_budget else {}),
     }
 
 
@@ -168,7 +169,7 @@ def run_plan(
     for warning in warnings:
         console.print(f"[yellow]{warning}[/yellow]")
     threads = max(1, int(room.cpus))
-    where = Where(store.root, data_root, prepared.teacher_path.resolve(), device, threads, execution)
+    where = Where(store.root, data_root, prepared.teachers, device, threads, execution)
     epochs = {cell_id: cell.config.schedule.epochs for cell_id, cell in prepared.cells.items()}
     view = ProgressView(plan, todo, epochs=epochs, store=store, console=console, each_epoch=each_epoch)
     rounds = Rounds(

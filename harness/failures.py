@@ -60,6 +60,13 @@ def record_failure(store: Store, cell_id: str, *, error: str, trace: str, kind: 
     write_json(store.cell(cell_id) / "failure.json", {**content, "attempts": attempts(store, cell_id)})
 
 
+def record_death(store: Store, cell_id: str, text: str, *, kind: str) -> None:
+    """Record the failure of a cell whose worker was killed, or whose machine died; ``text`` is what is known of it."""
+    last = text.strip().splitlines()[-1] if text.strip() else "no more is known"
+    error = f"The worker process ended without a word: {last}"
+    record_failure(store, cell_id, error=error, trace=text, kind=MEMORY if says_memory(text) else kind)
+
+
 def _attempts_file(store: Store, cell_id: str) -> Path:
     return store.cell(cell_id) / "failures.jsonl"
 

@@ -1,7 +1,7 @@
 """What every cell of a plan needs besides its configuration: test images and a teacher, checked before any runs."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,11 +11,14 @@ import torch
 
 from dfkd.config import DataConfig, RunConfig
 from dfkd.data import ImageSet
-from dfkd.errors import ConfigError
+from dfkd.errors import CheckpointError, ConfigError
 from dfkd.evaluation import load_test_images, load_training_images, load_validation_images
-from dfkd.overrides import changed
+from dfkd.models import build_classifier
+from dfkd.models.auxiliary import build_auxiliary
+from dfkd.overrides import changed, flatten
 from dfkd.teacher import Teacher, load_teacher
-from harness.plan import digest
+from harness.plan import Request, digest
+from harness.shape import shape_of
 from harness.store import Store
 
 
@@ -40,7 +43,8 @@ class Where:
 
     store: Path
     data_root: Path | None
-    teacher: Path
+    teachers: Mapping[tuple[str, DataConfig], Path]
+    """Checkpoints, by the hash of their weights and what they tell apart."""
     device: str
     threads: int
     execution: Execution = EAGER
@@ -87,7 +91,7 @@ def teacher_name(config: RunConfig) -> str:
 
 
 def teacher_command(config: RunConfig, settings: Mapping[str, Any], *, store: Path, data_root: Path | None) -> str:
-    """Return the command line that trains the teacher that ``config`` asks for."""
+    """Return the command line that trains the teacher of ``config``, which was made with ``settings``."""
     sets = [
         f"--set {shlex.quote(f'{key}={value}')}"
         for key, value in settings.items()
@@ -107,7 +111,7 @@ def _cached_teacher(config: RunConfig, path: Path, written: int, class_names: tu
     return load_teacher(config, path, class_names=class_names, way_out="Train it again with `dfkd teacher`.")
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _cached_training_images(config: DataConfig, root: Path | None, cache: Path, device: str) -> ImageSet:
     return load_training_images(config, root=root, cache=cache).to(torch.device(device))
 
@@ -137,9 +141,110 @@ def forget_inputs() -> None:
         cached.cache_clear()
 
 
-def worker_inputs(config: RunConfig, where: Where) -> tuple[Teacher, ImageSet]:
-    """Return teacher and test images, on the device, loaded once in a process however many cells it runs."""
+def worker_inputs(config: RunConfig, where: Where, path: Path) -> tuple[Teacher, ImageSet]:
+    """Return the teacher in ``path`` and test images, on the device, loaded once in a process for all its cells.
+
+    Several teachers and data sets are kept at a time, so that cells of several columns of a table may alternate.
+    """
     test = _cached_test_images(config.data, where.data_root, Store(where.store).cache, where.device)
     shared = RunConfig(data=config.data, teacher=config.teacher)  # so that cells of other losses share the teacher
-    teacher = _cached_teacher(shared, where.teacher, where.teacher.stat().st_mtime_ns, test.class_names)
-    return teacher, test
+    return _cached_teacher(shared, path, path.stat().st_mtime_ns, test.class_names), test
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Images and teacher of a column of a grid, found and checked."""
+
+    class_names: tuple[str, ...]
+    test_fingerprint: str
+    train_fingerprint: str | None
+    """Of the training images, if a row learns from them."""
+    teacher: Teacher | None
+    """None if it is not trained yet."""
+    teacher_path: Path
+    teacher_command: str
+    """What trains it."""
+
+
+def find_inputs(
+    request: Request, *, store: Store, data_root: Path | None, teacher: Path | None, teacher_needed: bool, cache: bool
+) -> tuple[Inputs, ...]:
+    """Return the inputs of each column of ``request``, in its order; ``teacher`` is a file that the user named.
+
+    Where there are several columns and teachers are needed, all that are missing are named before any image is read.
+
+    Raises:
+        UserError: images or a teacher are missing, damaged or unsuitable.
+    """
+    columns = request.columns
+    if teacher is not None and len(columns) > 1:
+        asked = "; ".join(teacher_name(column.config) for column in columns)
+        raise ConfigError(
+            f"`--teacher` must go with a grid whose rows share images and teacher, but {request.grid.path} needs "
+            f"{len(columns)} teachers: {asked}. Leave it out, and bring each with `dfkd teacher DATASET --checkpoint "
+            "FILE`."
+        )
+    paths = [teacher or store.teacher(teacher_name(column.config)) for column in columns]
+    commands = [
+        teacher_command(column.config, column.overrides, store=store.root, data_root=data_root) for column in columns
+    ]
+    missing = [command for path, command in zip(paths, commands, strict=True) if not path.exists()]
+    if teacher_needed and missing and len(columns) > 1:
+        listed = "\n".join(f"  {command}" for command in missing)
+        raise CheckpointError(
+            f"Every teacher of {request.grid.path} must be trained before its students, but {len(missing)} of "
+            f"{len(columns)} are not in {store.root}. Train them with:\n{listed}"
+        )
+    return tuple(
+        _column_inputs(
+            [request.rows[name] for name in column.rows.values()],
+            path,
+            command,
+            data_root=data_root,
+            images=store.cache if cache else None,
+            needed=teacher_needed,
+            named=teacher is not None,
+        )
+        for column, path, command in zip(columns, paths, commands, strict=True)
+    )
+
+
+def _column_inputs(
+    rows: Sequence[RunConfig],
+    path: Path,
+    command: str,
+    *,
+    data_root: Path | None,
+    images: Path | None,
+    needed: bool,
+    named: bool,
+) -> Inputs:
+    config = rows[0]
+    test = load_test_images(config.data, root=data_root, cache=images)
+    if config.data.validation_fraction > 0:
+        load_validation_images(config.data, root=data_root, cache=images)
+    loaded = None
+    if path.exists() or needed or named:
+        way_out = "Name another with `--teacher`." if named else f"Train it with: {command}"
+        loaded = load_teacher(config, path, class_names=test.class_names, way_out=way_out)
+        _check_networks(rows, loaded)
+    train = None
+    if any(row.learns_from_real_images for row in rows):  # decoded, to be checked
+        train = load_training_images(config.data, root=data_root, cache=images).fingerprint
+    return Inputs(test.class_names, test.fingerprint, train, loaded, path, command)
+
+
+def _check_networks(rows: Sequence[RunConfig], teacher: Teacher) -> None:
+    """Build each row's student once, on the CPU, so that what does not fit is known before anything runs."""
+    shapes = {shape_of(flatten(config)): config for config in rows}  # alike in everything that counts
+    with torch.no_grad():
+        for config in shapes.values():
+            student = build_classifier(
+                config.student.architecture,
+                classes=len(teacher.class_names),
+                image_size=config.data.image_size,
+                seed=0,
+                role="student",
+            )
+            if not config.learns_from_real_images:
+                build_auxiliary(config, teacher=teacher.classifier, student=student, pretrained=teacher.attention)

@@ -4,7 +4,8 @@ Settings may be scoped to the rows of one method, ``--set dafl:generator.learnin
 the scope stays in the key.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from search_spaces import Recipe
 DEFAULT_BUDGET = "paper"
 """Of data sets that name no other."""
 
-SHARED = ("data.", "teacher.")
-"""Prefixes of what teacher, cells and tables must agree on."""
+SHARED = search_spaces.COLUMN_KEYS
+"""Prefixes of what teacher, cells and a column of a table must agree on."""
 
 KINDS = tuple(key for key in flatten(RunConfig()) if key.endswith(".kind"))
 """Fields that say what a method is made of, beside the weights of its terms."""
@@ -63,8 +64,15 @@ def settings_for(settings: Mapping[str, Any], method: str) -> dict[str, Any]:
 
 def apply(config: RunConfig, overrides: Mapping[str, Any], *, path: Path, after: int = 0) -> RunConfig:
     """Return the overridden configuration; a ConfigError names the file and the line, beyond ``after``."""
-    try:
+    with located(overrides, path, after=after):
         return with_overrides(config, overrides)
+
+
+@contextmanager
+def located(overrides: Mapping[str, Any], path: Path, *, after: int = 0) -> Iterator[None]:
+    """Put the file in front of a ConfigError, and the line, beyond ``after``, of the override that it is about."""
+    try:
+        yield
     except ConfigError as error:
         wrong = next((key for key in overrides if f"`{key}`" in str(error)), None)
         at = search_spaces.place(path, wrong, after) if wrong else str(path)
@@ -72,12 +80,23 @@ def apply(config: RunConfig, overrides: Mapping[str, Any], *, path: Path, after:
 
 
 def refuse_shared_keys(overrides: Mapping[str, Any], path: Path, whose: str, *, after: int = 0) -> None:
-    """Raise ConfigError if a file sets what teacher, cells and tables must agree on."""
+    """Raise ConfigError if a file sets what the commands that use it must agree on."""
     for key in overrides:
         if key == "seed" or key.startswith(SHARED):
             raise ConfigError(
                 f"{search_spaces.place(path, key, after)}: {whose} must share teacher, data and seeds, but `{key}` is "
                 "set. Give it with `--set` or `--seeds`."
+            )
+
+
+def refuse_seeds(overrides: Mapping[str, Any], path: Path, *, after: int = 0, base: bool = False) -> None:
+    """Raise ConfigError if a grid sets what all its rows have alike: the seeds and, in its ``base``, the data set."""
+    for key, option in (("seed", "--seeds"), *([("data.dataset", "--dataset")] if base else [])):
+        if key in overrides:
+            raise ConfigError(
+                f"{search_spaces.place(path, key, after)}: `{key}` must be left to `{option}`, which gives all rows "
+                f"theirs, but {overrides[key]!r} is set. "
+                + ("Leave it out, or set it in rows." if base and key != "seed" else "Leave it out.")
             )
 
 

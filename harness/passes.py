@@ -93,18 +93,17 @@ def matched(config: RunConfig, passes: int) -> RunConfig:
     return with_overrides(config, {"schedule.iterations_per_epoch": 1, **steps})
 
 
-def match_rows(grid: Grid, rows: Mapping[str, RunConfig]) -> dict[str, RunConfig]:
-    """Return the rows with the data-free ones brought to the cost of the grid's reference row.
+def match_rows(grid: Grid, rows: Mapping[str, RunConfig], reference: str) -> dict[str, RunConfig]:
+    """Return ``rows`` of the grid with the data-free ones brought to the cost of the row ``reference``.
 
     Upper bounds stay as they are: as many student steps of as many images as the reference.
 
     Raises:
         ConfigError: the reference learns from real images, or a row fixes its own rhythm.
     """
-    reference = rows[grid.reference]
-    if reference.learns_from_real_images:
+    if rows[reference].learns_from_real_images:
         raise ConfigError(
-            f"`--match-budget` must have a data-free row to match, but {grid.path}'s reference is {grid.reference!r}, "
+            f"`--match-budget` must have a data-free row to match, but {grid.path}'s reference is {reference!r}, "
             "which learns from real images. Name another as `reference`."
         )
     for row in grid.rows:
@@ -114,9 +113,9 @@ def match_rows(grid: Grid, rows: Mapping[str, RunConfig]) -> dict[str, RunConfig
                     f"`--match-budget` must be free to choose a row's rhythm, but {row.name!r} of {grid.path} sets "
                     f"`{key}`. Leave `--match-budget` out, or edit a copy of the file."
                 )
-    passes = passes_of(reference)
+    passes = passes_of(rows[reference])
     return {
-        name: config if name == grid.reference or config.learns_from_real_images else matched(config, passes)
+        name: config if name == reference or config.learns_from_real_images else matched(config, passes)
         for name, config in rows.items()
     }
 

@@ -22,7 +22,7 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -68,7 +68,9 @@ class Plan:
     """What all cells share, for a caption: ``dataset``, ``classes`` (a number), ``image_size``, ``teacher``,
     ``teacher_accuracy`` (a fraction), ``teacher_hash``, ``teacher_origin`` (name of the file it was imported from, or
     None if it was trained here), ``student``, ``budget``, ``epochs``, ``settings`` (``--set``), ``stale`` (``keep`` if
-    stale cells are shown without a mark)."""
+    stale cells are shown without a mark). Of a grid on several images or teachers: ``columns``, each with all of these
+    that it has for itself, ``named`` (what the grid calls it), ``reference``, and ``rows``, pairs of what a table calls
+    a row and its name in the plan."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -79,6 +81,32 @@ class Plan:
     def running_order(self) -> tuple[str, ...]:
         """Return the distinct cells seed by seed, all rows at the first seed first: half a plan is a whole table."""
         return tuple(dict.fromkeys(cell.id for seed in self.seeds for cell in self.cells if cell.seed == seed))
+
+
+def plan_columns(plan: Plan) -> tuple[Plan, ...]:
+    """Return the columns of a plan's table, each as a plan of its own: the rows that share images and teacher.
+
+    Rows have the names that a table calls them by, equal in all columns. A plan with one column is its own.
+    """
+    columns = plan.context.get("columns")
+    if not columns:
+        return (plan,)
+    above = {key: value for key, value in plan.context.items() if key != "columns"}
+    parts = []
+    for column in columns:
+        labels = {name: label for label, name in column["rows"]}
+        cells = tuple(replace(cell, row=labels[cell.row]) for cell in plan.cells if cell.row in labels)
+        about = {key: value for key, value in column.items() if key not in ("rows", "reference")}
+        parts.append(
+            replace(
+                plan,
+                rows=tuple(labels.values()),
+                reference=column["reference"],
+                cells=cells,
+                context={**above, **about},
+            )
+        )
+    return tuple(parts)
 
 
 @dataclass(frozen=True)

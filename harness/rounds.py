@@ -13,8 +13,7 @@ from harness.failures import (
     forgive,
     kernel_kills,
     quarantine,
-    record_failure,
-    says_memory,
+    record_death,
 )
 from harness.inputs import Where
 from harness.leases import Watcher, last_holder
@@ -106,11 +105,8 @@ class Rounds:
         """Record a failure where a worker had no time to: it was killed, or its machine died."""
         if self._store.read(cell_id).status != "todo":
             return
-        last = text.strip().splitlines()[-1] if text.strip() else "no more is known"
-        kind = MEMORY if says_memory(text) else kind
-        error = f"The worker process ended without a word: {last}"
         try:
-            record_failure(self._store, cell_id, error=error, trace=text, kind=kind)
+            record_death(self._store, cell_id, text, kind=kind)
         except OSError:  # no room on the disk
             self._tries[cell_id] += 1
 

@@ -1,6 +1,9 @@
 """Tables from the run store or from MLflow."""
 
+from harness.records import plan_columns
+from reports.columns import column_parts, columns_sheet, file_part
 from reports.comparison import comparison, in_words
+from reports.datasets import Part, column_titles
 from reports.errors import ReportError
 from reports.explain import explain, explained
 from reports.formats import FORMATS, write
@@ -17,18 +20,24 @@ __all__ = [
     "DEFAULT_COLUMNS",
     "FORMATS",
     "SELECTIONS",
+    "Part",
     "ReportError",
     "ablation_sheet",
     "ablation_table",
     "choose_plan",
+    "column_parts",
+    "column_titles",
+    "columns_sheet",
     "comparison",
     "explain",
     "explained",
+    "file_part",
     "in_words",
     "load_runs",
     "mlflow_links",
     "open_source",
     "page",
+    "plan_columns",
     "published",
     "render",
     "render_runs",

@@ -21,6 +21,11 @@ def check_columns(frame: pd.DataFrame, *, plan: Plan, stale: Collection[str] = (
     trained them. Runs of other code that are among the ``stale`` cells are marked instead; a plan whose stale cells
     are kept on purpose allows them.
     """
+    if plan.context.get("columns"):
+        raise ReportError(
+            f"A table of one column must be of rows that share images and teacher, but {plan.grid!r} has "
+            f"{len(plan.context['columns'])} of them. Give its `plan_columns` one by one, or all to `columns_sheet`."
+        )
     done = frame[frame["status"] == "done"]
     shared = [str(name) for name in done if name in SHARED or str(name).startswith(SHARED_SETTINGS)]
     if plan.context.get("epochs") != "by row" and LENGTH in done:

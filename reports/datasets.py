@@ -39,6 +39,17 @@ class Part:
         return f"{context.get('dataset')} ({about})" if about else str(context.get("dataset"))
 
 
+def column_titles(parts: Sequence[Part]) -> list[str]:
+    """Return the columns' headings; where two are on the same data, with the teacher, or with what the grid names."""
+    titles = [part.title for part in parts]
+    for say in (lambda plan: f"teacher {plan.context.get('teacher')}", lambda plan: plan.context.get("named")):
+        more = [say(part.plan) for part in parts]
+        twice = [title for title in titles if titles.count(title) > 1]
+        if any(len({say for t, say in zip(titles, more, strict=True) if t == title}) > 1 for title in twice):
+            titles = [f"{t}, {say}" if t in twice and say else t for t, say in zip(titles, more, strict=True)]
+    return titles
+
+
 def paper_sheet(parts: Sequence[Part], *, selection: str = "last", published: Published | None = None) -> Sheet:
     """Return one grid's table over data sets: mean and sd in percent, "done/planned" where runs are missing.
 
@@ -57,13 +68,14 @@ def paper_sheet(parts: Sequence[Part], *, selection: str = "last", published: Pu
         rows.sort(key=lambda row: not row.startswith(REAL))
     tables = [ablation_table(part.frame, plan=part.plan, selection=selection) for part in parts]
     columns = [_column(part, table, rows) for part, table in zip(parts, tables, strict=True)]
-    heads = [Column("Row"), *(Column(part.title) for part in parts)]
+    titles = column_titles(parts)
+    heads = [Column("Row"), *(Column(title) for title in titles)]
     numbers = pd.DataFrame(index=pd.Index(rows, name="row"))
-    for part, table in zip(parts, tables, strict=True):
+    for title, table in zip(titles, tables, strict=True):
         for name in ("accuracy", "sd", "done"):
-            numbers[f"{part.title}: {name}"] = table[name].reindex(rows)
+            numbers[f"{title}: {name}"] = table[name].reindex(rows)
     more = ["Best {best}, second {second} in each column, among complete rows"]
-    if len(parts) > 1:
+    if len({part.title for part in parts}) == len(parts) > 1:
         heads.append(Column("Interquartile mean, 95 % interval"))
         columns.append(_across(parts, rows, selection))
         more.append("Interquartile mean: over all runs, interval drawn within each data set")
@@ -80,22 +92,24 @@ def paper_sheet(parts: Sequence[Part], *, selection: str = "last", published: Pu
         rules = tuple(rule + 1 for rule in rules)
     if any(column[row].text.endswith(DAGGER) for column in columns for row in rows):
         more.append(f"{DAGGER}: with runs by code that has changed since")
-    seeds = "; ".join(f"{part.title}: {', '.join(map(str, part.plan.seeds))}" for part in parts)
+    seeds = "; ".join(
+        f"{title}: {', '.join(map(str, part.plan.seeds))}" for title, part in zip(titles, parts, strict=True)
+    )
     caption = ". ".join(
         [first.title, f"Accuracy (%): mean {PLUS_MINUS} sd (n - 1), {SELECTIONS[selection]}", f"Seeds: {seeds}", *more]
     )
     sheet = Sheet(f"{first.grid}-paper", f"{caption}.", tuple(heads), tuple(lines), numbers, rules)
-    return _beside(sheet, published, parts, tables) if published else sheet
+    return beside_paper(sheet, published, parts, tables) if published else sheet
 
 
 def _check(parts: Sequence[Part]) -> None:
     if len({part.plan.grid for part in parts}) != 1:
         grids = ", ".join(sorted({part.plan.grid for part in parts})) or "none"
         raise ReportError(f"A table over data sets must be of one grid, but the plans are of: {grids}.")
-    titles = [part.title for part in parts]
+    titles = column_titles(parts)
     twice = next((title for title in titles if titles.count(title) > 1), None)
     if twice:
-        keys = ", ".join(part.plan.key for part in parts if part.title == twice)
+        keys = ", ".join(part.plan.key for part, title in zip(parts, titles, strict=True) if title == twice)
         raise ReportError(f"A column must be one plan, but {twice} has several: {keys}. Choose one of each data set.")
 
 
@@ -138,12 +152,12 @@ def _teachers(parts: Sequence[Part], columns: int) -> tuple[Entry, ...]:
     return (Entry("Teacher, real images"), *entries, *[Entry(MISSING)] * (columns - 1 - len(parts)))
 
 
-def _beside(sheet: Sheet, published: Published, parts: Sequence[Part], tables: Sequence[pd.DataFrame]) -> Sheet:
+def beside_paper(sheet: Sheet, published: Published, parts: Sequence[Part], tables: Sequence[pd.DataFrame]) -> Sheet:
     """Return ``sheet`` with the paper's figures, and what agrees on each data set."""
     datasets = published.datasets_of([part.plan.context.get("dataset") for part in parts])
     notes = [
-        f"{part.title}. {sentence}"
-        for part, table in zip(parts, tables, strict=True)
+        f"{title}. {sentence}"
+        for title, part, table in zip(column_titles(parts), parts, tables, strict=True)
         for sentence in published.agreement(table["accuracy"], published.shown(part.plan.context.get("dataset")))
     ]
     return published.joined(sheet, datasets, notes, aliases={"Teacher, real images": next(iter(published.teacher), "")})

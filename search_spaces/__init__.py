@@ -19,6 +19,7 @@ from search_spaces.recipes import RECIPES as RECIPES
 from search_spaces.recipes import Recipe as Recipe
 from search_spaces.recipes import load_recipes as load_recipes
 from search_spaces.recipes import teacher_recipe as teacher_recipe
+from search_spaces.rows import COLUMN_KEYS as COLUMN_KEYS
 from search_spaces.rows import Row as Row
 from search_spaces.space import Space as Space
 from search_spaces.space import load_space as load_space

@@ -13,7 +13,7 @@ from typing import Any
 
 from search_spaces.loader import SCALARS, dotted
 from search_spaces.naming import Names, value_text
-from search_spaces.rows import OperatorError, Row, Values
+from search_spaces.rows import COLUMN_KEYS, OperatorError, Row, Values
 
 ORDERS = "student_loss.mhad.orders"
 """The field that the operator ``orders`` sets."""
@@ -204,7 +204,8 @@ def _parts(operator: str, argument: Any, values: Values) -> dict[str, Any]:
 
 def _settings(keys: Mapping[str, Any], combination: Sequence[Any], names: Names) -> Row:
     overrides = dict(zip(keys, combination, strict=True))
-    return Row(", ".join(names.setting(key, value) for key, value in overrides.items()), overrides)
+    within = names.settings({key: value for key, value in overrides.items() if not key.startswith(COLUMN_KEYS)})
+    return Row(names.settings(overrides), overrides, within=within, column=names.column(overrides))
 
 
 def _refuse_repeats(rule: str, items: Sequence[Any], key: str) -> None:

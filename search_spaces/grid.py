@@ -1,6 +1,6 @@
 """Grids: what a TOML file asks for, and the rows that come out of it once the values of all fields are known."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -133,17 +133,23 @@ class GridFile:
         for key in entry.shared:
             if all(key in row.overrides for row in made):
                 raise OperatorError(f"`set` must have an effect, but every row of its table sets `{key}`.", key="set")
-        rows = [
-            Row(
-                entry.prefix + row.name,
-                {**entry.shared, **row.overrides},
-                row.path or self.path,
-                row.line or entry.line,
-                row.grid,
-            )
-            for row in made
-        ]
-        return _filtered(rows, entry, values)
+        return _filtered([self._of_table(row, entry, names) for row in made], entry, values)
+
+    def _of_table(self, row: Row, entry: Generator, names: Names) -> Row:
+        """Return a row that operators made, with what its table says of all its rows.
+
+        A prefix names images and teacher where the table sets them.
+        """
+        shared = names.column({key: value for key, value in entry.shared.items() if key not in row.overrides})
+        return Row(
+            entry.prefix + row.name,
+            {**entry.shared, **row.overrides},
+            row.path or self.path,
+            row.line or entry.line,
+            row.grid,
+            row.label if shared else entry.prefix + row.label,
+            ", ".join(filter(None, (shared, row.column))),
+        )
 
 
 def _keys_of(entry: Generator, fields: Values) -> set[str]:
@@ -156,8 +162,16 @@ def _taken(member: GridFile, below: Values, above: Values, values: Values) -> li
     """Return the rows of another grid; of its ``[base]``, what differs here goes into them."""
     start = {**below, **member.base, **above}
     differing = {key: start[key] for key in member.base if not same(start[key], values[key])}
+    names = Names({}, frozenset(differing))
     return [
-        Row(row.name, {**differing, **row.overrides}, row.path, row.line, member.name)
+        replace(
+            row,
+            overrides={**differing, **row.overrides},
+            grid=member.name,
+            column=", ".join(
+                filter(None, (names.column({k: v for k, v in differing.items() if k not in row.overrides}), row.column))
+            ),
+        )
         for row in member._rows(below, above)
     ]
 
@@ -185,23 +199,33 @@ def _distinct(rows: list[Row], start: Values, path: Path) -> tuple[Row, ...]:
     """Return the rows with names that differ.
 
     Of rows with the same name and the same values only the first stays. Of rows with the same name and other values,
-    those of another grid get its name in front.
+    those on other images or of another teacher get these behind it, then those of another grid its name in front.
     """
+    with_columns = []
+    for row, rivals in _clashing(rows, start):
+        apart = len({rival.column for rival in rivals}) > 1 and row.column
+        with_columns.append(replace(row, name=f"{row.name}, {row.column}", within=row.label) if apart else row)
+    kept: dict[str, Row] = {}
+    for row, rivals in _clashing(with_columns, start):
+        if rivals and row.grid:
+            row = replace(row, name=f"{row.grid}: {row.name}", within=f"{row.grid}: {row.label}")
+        if row.name in kept and _differ(kept[row.name], row, start):
+            where = f"{path}, line {row.line}" if row.line and not row.grid else str(path)
+            raise SpaceError(
+                f"{where}: row names must differ, but {row.name!r} stands for two configurations. Rows that an "
+                "operator makes are renamed with `names` or `prefix`."
+            )
+        kept.setdefault(row.name, row)
+    return tuple(kept.values())
+
+
+def _clashing(rows: Sequence[Row], start: Values) -> list[tuple[Row, list[Row]]]:
+    """Return each row with all rows of its name, if these are not the same; else with none."""
     by_name: dict[str, list[Row]] = {}
     for row in rows:
         by_name.setdefault(row.name, []).append(row)
-    clashing = {name for name, same_name in by_name.items() if any(_differ(same_name[0], r, start) for r in same_name)}
-    kept: dict[str, Row] = {}
-    for row in rows:
-        name = f"{row.grid}: {row.name}" if row.name in clashing and row.grid else row.name
-        if name in kept and _differ(kept[name], row, start):
-            where = f"{path}, line {row.line}" if row.line and not row.grid else str(path)
-            raise SpaceError(
-                f"{where}: row names must differ, but {name!r} stands for two configurations. Rows that an operator "
-                "makes are renamed with `names` or `prefix`."
-            )
-        kept.setdefault(name, replace(row, name=name))
-    return tuple(kept.values())
+    clashes = {name: any(_differ(found[0], row, start) for row in found) for name, found in by_name.items()}
+    return [(row, by_name[row.name] if clashes[row.name] else []) for row in rows]
 
 
 def _differ(one: Row, other: Row, start: Values) -> bool:

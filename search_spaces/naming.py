@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from search_spaces.rows import COLUMN_KEYS
+
 
 @dataclass(frozen=True)
 class Names:
@@ -24,6 +26,14 @@ class Names:
         text = value_text(value)
         label = self.given.get(f"{key}.{text}")
         return label or f"{self.given.get(key) or _shortest(key, self.keys, parts=2)} = {text}"
+
+    def settings(self, overrides: Mapping[str, Any]) -> str:
+        """Return the names of several keys with their values, joined by commas."""
+        return ", ".join(self.setting(key, value) for key, value in overrides.items())
+
+    def column(self, overrides: Mapping[str, Any]) -> str:
+        """Return what is called by images and teacher among ``overrides``; empty if none of them is."""
+        return self.settings({key: value for key, value in overrides.items() if key.startswith(COLUMN_KEYS)})
 
 
 def value_text(value: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from search_spaces.algebra import OPERATORS
 from search_spaces.grid import UNION, Generator, GridFile
 from search_spaces.loader import SpaceError, check_keys, dotted, find, flat_overrides, place, read_toml
+from search_spaces.naming import Names
 from search_spaces.rows import Row
 
 OPTIONS = {"set": dict, "names": dict, "where": dict, "minus": dict, "prefix": str}
@@ -33,12 +34,12 @@ def _load(path: Path, trail: tuple[Path, ...]) -> GridFile:
         if not isinstance(entry, dict):
             raise SpaceError(f"{path}: each of `{kind}` must be a table `[[{kind}]]`, but {number} is {entry!r}.")
         if kind == "row":
-            entries.append(_row(path, entry, f"row {number}", line))
+            entries.append(_row(path, entry, f"row {number}", line, names))
         else:
             entries.append(_generator(path, entry, f"table {number} of rows", line, names, (*trail, path.resolve())))
-    by_hand = [entry.name for entry in entries if isinstance(entry, Row)]
+    by_hand = [(entry.name, entry.column) for entry in entries if isinstance(entry, Row)]
     if len(set(by_hand)) < len(by_hand):
-        twice = next(name for name in by_hand if by_hand.count(name) > 1)
+        twice = next(name for name, column in by_hand if by_hand.count((name, column)) > 1)
         raise SpaceError(f"{path}: row names must differ, but {twice!r} stands more than once.")
     if not entries:
         raise SpaceError(f"{path}: a grid must have at least one `[[row]]` or `[[rows]]`, but it has none.")
@@ -65,11 +66,12 @@ def _in_order(path: Path, table: Mapping[str, Any]) -> list[tuple[str, int, Any,
     return ordered
 
 
-def _row(path: Path, entry: Mapping[str, Any], where: str, line: int) -> Row:
+def _row(path: Path, entry: Mapping[str, Any], where: str, line: int, names: Mapping[str, str]) -> Row:
     check_keys(path, entry, {"name": str, "set": dict}, where, after=line)
     if "name" not in entry:
         raise SpaceError(f"{path}: each row must have a `name`, but {where} has none.")
-    return Row(entry["name"], flat_overrides(path, entry.get("set", {}), f"row {entry['name']!r}"), path, line)
+    overrides = flat_overrides(path, entry.get("set", {}), f"row {entry['name']!r}")
+    return Row(entry["name"], overrides, path, line, column=Names(names, frozenset(overrides)).column(overrides))
 
 
 def _generator(

@@ -9,6 +9,9 @@ from typing import Any
 Values = Mapping[str, Any]
 """Dotted key of every field to its effective value."""
 
+COLUMN_KEYS = ("data.", "teacher.")
+"""Begin the keys of images and teacher: rows that differ in nothing else are one line of a table."""
+
 
 class OperatorError(ValueError):
     """A table of rows breaks a rule."""
@@ -33,6 +36,15 @@ class Row:
     """Where its table starts in the file; 0 if that is not known."""
     grid: str | None = field(default=None, compare=False)
     """The grid it was taken from by ``union``; None for a grid's own row."""
+    within: str | None = field(default=None, compare=False)
+    """Its name among the rows of the same images and teacher; None where that is its name."""
+    column: str = field(default="", compare=False)
+    """What images and teacher it names; empty where they are the grid's."""
+
+    @property
+    def label(self) -> str:
+        """Return its name in a column of its own images and teacher."""
+        return self.name if self.within is None else self.within
 
 
 def combined(factors: Sequence[tuple[str, Sequence[Row]]]) -> list[Row]:
@@ -54,7 +66,11 @@ def combined(factors: Sequence[tuple[str, Sequence[Row]]]) -> list[Row]:
     for rows in product(*(rows for _, rows in factors)):
         origin = next((row for row in rows if row.grid), rows[0])
         overrides = {key: value for row in rows for key, value in row.overrides.items()}
-        result.append(Row(", ".join(row.name for row in rows), overrides, origin.path, origin.line, origin.grid))
+        name, within, column = (
+            ", ".join(filter(None, texts))
+            for texts in zip(*((row.name, row.label, row.column) for row in rows), strict=True)
+        )
+        result.append(Row(name, overrides, origin.path, origin.line, origin.grid, within, column))
     return result
 
 

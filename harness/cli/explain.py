@@ -1,7 +1,7 @@
 """``dfkd explain``: the runs behind one number of a table."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
@@ -33,7 +33,13 @@ from harness.store import Store
 @guarded
 def explain(
     grid: GridArgument,
-    row: Annotated[str, typer.Argument(metavar="ROW", help="Name of a row, as the table has it.")],
+    row: Annotated[
+        str,
+        typer.Argument(
+            metavar="ROW",
+            help="Name of a row, as the table has it; of one on several data sets also as the plan has it.",
+        ),
+    ],
     column: Annotated[
         str, typer.Argument(metavar="[COLUMN]", help="accuracy, or difference: with the reference's runs.")
     ] = "accuracy",
@@ -57,15 +63,37 @@ def explain(
     opened = Store(store.expanduser().resolve())
     plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
     links = _links(plan, opened, tracking_uri)
+    found = {}
     with refusals():
-        behind = runs_behind(
-            opened.root, plan, row, column, selection=selection, stale=marked_stale(plan, opened), links=links
-        )
+        for name, reference in rows_behind(plan, row).items():
+            own = replace(plan, reference=reference)
+            found[name] = runs_behind(
+                opened.root, own, name, column, selection=selection, stale=marked_stale(plan, opened), links=links
+            )
     if as_json:
-        print(json.dumps([asdict(each) for each in behind], indent=1))
-    else:
-        print(explained(behind, row=row, number=column, plan=plan, selection=selection).rstrip("\n"))
+        print(json.dumps([asdict(each) for behind in found.values() for each in behind], indent=1))
+        return 0
+    texts = [
+        explained(behind, row=name, number=column, plan=replace(plan, reference=reference), selection=selection)
+        for (name, reference), behind in zip(rows_behind(plan, row).items(), found.values(), strict=True)
+    ]
+    print("\n".join(texts).rstrip("\n"))
     return 0
+
+
+def rows_behind(plan: Plan, row: str) -> dict[str, str]:
+    """Return the plan's rows that a table calls ``row``, each with the reference of its column; a row's own name in the
+    plan means it alone."""
+    if row in plan.rows and not plan.context.get("columns"):
+        return {row: plan.reference}
+    found = {}
+    for column in plan.context.get("columns", []):
+        names = dict(column["rows"])
+        if row in names.values():
+            return {row: names[column["reference"]]}
+        if row in names:
+            found[names[row]] = names[column["reference"]]
+    return found or {row: plan.reference}
 
 
 def _links(plan: Plan, store: Store, uri: str | None) -> dict[str, str]:

@@ -26,15 +26,17 @@ from harness.cli.options import (
     request_of,
 )
 from harness.cli.report import Selection, SelectionOption
-from harness.cli.reporting import all_pictures, network_costs, plan_of, refusals, students_of
+from harness.cli.reporting import all_pictures, named_columns, network_costs, plan_of, refusals, students_of
 from harness.cli.search_figures import OF_SEARCHES, ImportanceEvaluator, search_figure
-from harness.plan import Request
 from harness.records import Plan
 from harness.store import Store, StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+    from dfkd.config import DataConfig
+    from reports import Part
 
 
 class Name(StrEnum):
@@ -147,7 +149,8 @@ def figure(
     from reports.figures import save
 
     opened = Store(store.expanduser().resolve())
-    table, words = None, ""
+    figures: dict[str, tuple[Figure, pd.DataFrame | None]] = {}
+    words: list[str] = []
     _check_out(out)
     if rows and name not in OF_NETWORKS:
         raise ConfigError(
@@ -163,25 +166,38 @@ def figure(
             )
             cells = cells_of_rows(plan, opened, asked.rows)
         with refusals():
-            drawn = network_figure(name, opened, cells, asked)
+            figures = {"": (network_figure(name, opened, cells, asked), None)}
     elif name in OF_SEARCHES:
         with refusals():
-            drawn, table, words = search_figure(name, opened, target, evaluator=evaluator.value)
+            drawn, table, said = search_figure(name, opened, target, evaluator=evaluator.value)
+        figures, words = {"": (drawn, table)}, [said]
     else:
         request = request_of(target, dataset, budget, seeds, settings, match_budget=match_budget)
         plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
         with refusals():
-            if name == Name.curves:
-                drawn, table, words = _curves(opened, plan, metric=metric, over=over.value, teacher_share=teacher_share)
-            else:
-                drawn = _of_grid(name, opened, plan, request, data_root, selection, field=field, cost=cost)
+            for (part, suffix), column in zip(named_columns(opened.root, plan), request.columns, strict=True):
+                if name == Name.curves:
+                    drawn, table, said = _curves(
+                        opened, part.plan, metric=metric, over=over.value, teacher_share=teacher_share
+                    )
+                    words.append(said)
+                else:
+                    data = column.config.data
+                    drawn = _of_grid(name, opened, part, data, data_root, selection, field=field, cost=cost)
+                    table = None
+                figures[suffix] = (drawn, table)
+    stem = out.with_suffix("") if out.suffix in (".png", ".svg") else out
     try:
-        paths = save(drawn, out.with_suffix("") if out.suffix in (".png", ".svg") else out, table)
+        paths = [
+            path
+            for suffix, (drawn, table) in figures.items()
+            for path in save(drawn, stem.with_name(stem.name + suffix), table)
+        ]
     except OSError as error:
         raise StoreError(f"`--out` must name files that can be written, but {out} is not: {error.strerror}.") from None
     console = Console(highlight=False, soft_wrap=True)
-    if words:
-        console.print(words, markup=False)
+    for said in filter(None, words):
+        console.print(said, markup=False)
     console.print(", ".join(map(str, paths)), markup=False)
     return 0
 
@@ -218,18 +234,18 @@ def _curves(
 def _of_grid(
     name: Name,
     store: Store,
-    plan: Plan,
-    request: Request,
+    part: "Part",
+    data: "DataConfig",
     data_root: Path | None,
     selection: str,
     *,
     field: str | None,
     cost: str,
 ) -> "Figure":
-    """Return a figure of a grid's runs."""
-    from reports import figures, open_source, runs_frame
+    """Return a figure of the runs of a grid, or of one of its columns."""
+    from reports import figures
 
-    frame = runs_frame(open_source(store.root), plan)
+    plan, frame = part.plan, part.frame
     if field is not None and f"config.{field}" not in frame:
         raise ConfigError(f"`--field` must be a field of the runs' configuration, but {field!r} is none of theirs.")
     match name:
@@ -240,7 +256,7 @@ def _of_grid(
         case Name.interaction:
             return figures.interaction_map(frame, plan=plan, selection=selection)
         case Name.samples:
-            return figures.image_rows(all_pictures(plan, store, request=request, data_root=data_root))
+            return figures.image_rows(all_pictures(plan, store, data=data, data_root=data_root))
         case _:
             networks = {} if cost == Cost.hours else network_costs(students_of(frame, plan), plan)
             return figures.cost_front(frame, plan=plan, selection=selection, networks=networks, cost=cost)

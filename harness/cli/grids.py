@@ -36,6 +36,7 @@ from harness.cli.options import (
     PackOption,
     PrecisionOption,
     ProbeOption,
+    RetriesOption,
     SeedsOption,
     SetOption,
     SlotsOption,
@@ -50,8 +51,7 @@ from harness.cli.options import (
 )
 from harness.cli.precision import with_precision
 from harness.cli.status import counts_sentence
-from harness.passes import passes_words
-from harness.records import CellRecord, Plan, PlannedCell
+from harness.records import CellRecord, Plan, PlannedCell, plan_columns
 from harness.staleness import code_counts, stale_cells
 from harness.store import Snapshot, Store, counts, known_store, open_store
 
@@ -117,12 +117,16 @@ def plan(
     else:
         _print_plan(prepared.plan, opened, totals)
         print(price_words(prepared.plan, price, opened))
-        if words := passes_words(request.rows, request.grid.reference):
+        if words := request.passes_words:
             print(words if match_budget else f"{words} `--match-budget` makes them alike.")
         if former := stale_cells(opened.root, prepared.plan.ids, opened.read):
             print(_stale_sentence(len(former), Stale.mark))
-    if prepared.teacher is None:
-        errors.print(f"The teacher is not trained yet. Train it with: {prepared.teacher_command}", markup=False)
+    untrained = [inputs.teacher_command for inputs in prepared.inputs.values() if inputs.teacher is None]
+    if len(prepared.inputs) == 1 and untrained:
+        errors.print(f"The teacher is not trained yet. Train it with: {untrained[0]}", markup=False)
+    elif untrained:
+        errors.print(f"{len(untrained)} of {len(prepared.inputs)} teachers are not trained yet. Train them with:")
+        errors.print("\n".join(f"  {command}" for command in untrained), markup=False)
     return 0
 
 
@@ -137,11 +141,13 @@ def _plan_json(plan: Plan, store: Store, totals: dict[str, int]) -> dict[str, An
 
 
 def _print_plan(plan: Plan, store: Store, totals: dict[str, int]) -> None:
-    context = plan.context
-    title = (
-        f"{plan.title} ({plan.grid}): {context['dataset']}, {context['classes']} classes, {context['image_size']} px, "
-        f"{context['teacher']} to {context['student']}, budget {context['budget']} ({context['epochs']} epochs)"
+    columns = [part.context for part in plan_columns(plan)]
+    on = "; ".join(
+        f"{context['dataset']}, {context['classes']} classes, {context['image_size']} px, "
+        f"{context['teacher']} to {context['student']}"
+        for context in columns
     )
+    title = f"{plan.title} ({plan.grid}): {on}, budget {plan.context['budget']} ({plan.context['epochs']} epochs)"
     table = Table(
         "row", *(f"seed {seed}" for seed in plan.seeds), title=title, title_justify="left", title_style="bold"
     )
@@ -187,10 +193,7 @@ def ablate(
     budget_hours: BudgetHoursOption = None,
     stale: StaleOption = Stale.mark,
     address: AddressOption = None,
-    retries: Annotated[
-        int,
-        typer.Option("--retries", min=0, help="How often a cell that fails is tried again before it is quarantined."),
-    ] = 2,
+    retries: RetriesOption = 2,
     pack: PackOption = Pack.none,
     mlflow_checkpoints: Annotated[
         bool, typer.Option("--mlflow-checkpoints", help="Also write each finished student's weights to MLflow.")
@@ -202,7 +205,7 @@ def ablate(
     """Run the missing cells of a grid, all rows at the first seed first. Run again to resume."""
     from harness.cli.pack import check_pack, packed
     from harness.cli.price import check_budget, cut_plan
-    from harness.driver import prepare, run_plan
+    from harness.driver import missing, prepare, run_plan
     from harness.engines import check_execution
     from harness.inputs import Execution
 
@@ -220,7 +223,7 @@ def ablate(
     totals = counts(opened, list(prepared.plan.ids))
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{prepared.plan.title} ({prepared.plan.grid}): {counts_sentence(totals)}")
-    if not match_budget and (words := passes_words(request.rows, request.grid.reference)):
+    if not match_budget and (words := request.passes_words):
         console.print(f"{words} `--match-budget` makes them alike.", markup=False)
     former = stale_cells(opened.root, prepared.plan.ids)
     if former:
@@ -244,7 +247,8 @@ def ablate(
     left_out = cut.left_out if cut else ()
     room = room_of(chosen, cpus_per_trial, gpus_per_trial, address=address)
     if pack == Pack.auto:
-        room = packed(room, prepared, opened, data_root=data_root, device=chosen, console=console)
+        todo = [prepared.cells[cell_id] for cell_id in missing(opened, prepared.plan.running_order)]
+        room = packed(room, todo, prepared, opened, data_root=data_root, device=chosen, console=console)
     try:
         run_plan(
             prepared,

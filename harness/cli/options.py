@@ -177,6 +177,11 @@ PackOption = Annotated[
 ]
 
 
+RetriesOption = Annotated[
+    int, typer.Option("--retries", min=0, help="How often a cell that fails is tried again before it is quarantined.")
+]
+
+
 DEFAULT_STORE = Path("runs")
 DEFAULT_DATASET = "digits"
 DEFAULT_SEEDS = "0,1,2"

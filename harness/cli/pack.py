@@ -1,5 +1,6 @@
 """``--pack auto``: how many cells run side by side, measured before the first one starts."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,8 @@ from rich.console import Console
 
 from dfkd.errors import ConfigError
 from harness.cli.options import Pack
-from harness.driver import Prepared, missing
+from harness.driver import Prepared
+from harness.plan import Cell
 from harness.room import Room
 from harness.store import Store
 
@@ -24,6 +26,7 @@ def check_pack(pack: Pack, *, address: str | None, executor: str) -> None:
 
 def packed(
     room: Room,
+    cells: Sequence[Cell],
     prepared: Prepared,
     store: Store,
     *,
@@ -31,24 +34,22 @@ def packed(
     device: str,
     console: Console,
 ) -> Room:
-    """Return the room that was measured to be best for the cells that are to run; ``room`` if there are none."""
+    """Return the room that was measured to be best for ``cells`` of the plan; ``room`` if there are none."""
     import torch
 
-    from dfkd.evaluation import load_test_images
     from harness.company import costliest, pack
     from harness.environment import machine
 
-    todo = [prepared.cells[cell_id] for cell_id in missing(store, prepared.plan.running_order)]
-    if not todo:
+    if not cells:
         return room
-    config = costliest(todo)
-    names = load_test_images(config.data, root=data_root, cache=store.cache).class_names
+    config = costliest(cells)
+    inputs = prepared.inputs_of(config)
     packing, now = pack(
         config,
         store,
         machine=machine(torch.device(device), threads=0),
-        teacher=prepared.teacher_path,
-        class_names=names,
+        teacher=inputs.teacher_path,
+        class_names=inputs.class_names,
         data_root=data_root,
         device=device,
         cpus_per_trial=room.cpus,

@@ -15,6 +15,7 @@ from harness.cli.reporting import (
     RefusedReportError,
     all_pictures,
     marked_stale,
+    named_columns,
     network_costs,
     refusals,
     students_of,
@@ -66,13 +67,21 @@ def paper(
     image_size: Annotated[int, typer.Option("--image-size", help="Of Table 6's generator, in pixels.")] = 224,
 ) -> int:
     """Write every table and figure of every grid in the stores: tables, pages, figures, the paper's Tables 1 to 6."""
-    found = _find([Store(each.expanduser().resolve()) for each in stores or [DEFAULT_STORE]], plans or [])
+    whole = _find([Store(each.expanduser().resolve()) for each in stores or [DEFAULT_STORE]], plans or [])
     if stale == Stale.keep:
-        found = [
-            replace(each, plan=replace(each.plan, context={**each.plan.context, "stale": "keep"})) for each in found
+        whole = [
+            replace(each, plan=replace(each.plan, context={**each.plan.context, "stale": "keep"})) for each in whole
         ]
     console = Console(highlight=False, soft_wrap=True)
     refused = 0
+    for each in whole:
+        try:
+            with refusals():
+                _write_columns(each, out, selection)
+        except RefusedReportError as error:
+            refused += 1
+            errors.print(f"left out {each.name}: {error}", markup=False)
+    found = [column for each in whole for column in _columns(each)]
     for each in found:
         try:
             with refusals():
@@ -91,7 +100,7 @@ def paper(
                 refused += 1
                 errors.print(f"left out the paper's {grid}: {error}", markup=False)
     _write_table6(out, image_size)
-    console.print(f"{len(found)} grids, in {out}", markup=False)
+    console.print(f"{len(whole)} grids, in {out}", markup=False)
     return 1 if refused else 0
 
 
@@ -118,6 +127,24 @@ def _find(stores: list[Store], keys: list[str]) -> list[Found]:
         Found(store, plan, plan.grid if names.count(plan.grid) == 1 else f"{plan.grid}-{plan.key[:8]}")
         for store, plan in chosen
     ]
+
+
+def _columns(found: Found) -> list[Found]:
+    """Return a grid on several images or teachers as one for each of them."""
+    parts = named_columns(found.store.root, found.plan)
+    return [replace(found, plan=part.plan, name=f"{found.name}{suffix}") for part, suffix in parts]
+
+
+def _write_columns(found: Found, out: Path, selection: str) -> None:
+    """Write the table of a grid on several images or teachers, with these as columns."""
+    from reports import columns_sheet, write
+
+    parts = [
+        part for part, _ in named_columns(found.store.root, found.plan, stale=marked_stale(found.plan, found.store))
+    ]
+    if len(parts) > 1:
+        for format, suffix in FORMATS.items():
+            write_file(out / f"{found.name}.{suffix}", write(columns_sheet(parts, selection=selection), format))
 
 
 def _write_grid(found: Found, out: Path, selection: str, *, tables_alone: bool) -> None:

@@ -55,10 +55,9 @@ def price_plan(
     if probe:
         from harness.probe import probe as take_steps
 
-        teacher = prepared.teacher
-        assert teacher is not None
-
         def measure(config: Any) -> Any:
+            teacher = prepared.inputs_of(config).teacher
+            assert teacher is not None
             return take_steps(
                 config,
                 teacher=teacher,

@@ -1,9 +1,11 @@
 """``dfkd report``: the table of a grid, or one page of all there is about it."""
 
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +29,7 @@ from harness.cli.options import (
 from harness.cli.reporting import (
     all_pictures,
     marked_stale,
+    named_columns,
     network_costs,
     plan_of,
     refusals,
@@ -34,7 +37,13 @@ from harness.cli.reporting import (
     write_file,
 )
 from harness.cli.reproduction import given_arguments
-from harness.store import known_store
+from harness.plan import Request
+from harness.records import Plan
+from harness.store import Store, known_store
+
+if TYPE_CHECKING:
+    from reports.published import Published
+    from reports.sheet import Sheet
 
 
 class Format(StrEnum):
@@ -101,7 +110,7 @@ def report(
     ] = None,
 ) -> int:
     """Print the table of a grid: planned rows, mean and sd over seeds, differences paired by seed."""
-    from reports import ablation_sheet, page, published, render_runs, runs_frame, runs_table, write
+    from reports import published, render_runs, runs_table, write
 
     names = parse_columns(columns)
     if output_format == Format.excel and out is None:
@@ -110,38 +119,97 @@ def report(
     opened = known_store(store)
     plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
     stale = marked_stale(plan, opened)
+    shared = Asked(
+        opened,
+        plan,
+        selection,
+        stale,
+        given_arguments(dataset, budget, seeds, settings, data_root, store, match_budget=match_budget),
+    )
     with refusals():
         theirs = published(plan.grid) if beside else None
         if runs:
             content: str | bytes = render_runs(runs_table(opened.root, plan), planned=len(plan.cells), stale=stale)
         elif output_format == Format.html:
-            content = page(
-                opened.root,
-                plan,
-                selection=selection,
-                stale=stale,
-                networks=network_costs(students_of(runs_frame(opened.root, plan), plan), plan),
-                pictures=all_pictures(plan, opened, request=request, data_root=data_root),
-                arguments=given_arguments(
-                    dataset, budget, seeds, settings, data_root, store, match_budget=match_budget
-                ),
-            )
+            pages = _pages(shared, request, data_root)
+            if len(pages) > 1:
+                return _write_pages(pages, out)
+            (content,) = pages.values()
         else:
-            frame = runs_frame(opened.root, plan)
-            sheet = ablation_sheet(
-                frame,
-                plan=plan,
-                selection=selection,
-                columns=names,
-                stale=stale,
-                networks=network_costs(students_of(frame, plan), plan) if {"parameters", "flops"} & {*names} else None,
-                published=theirs,
-            )
+            wanted = None if columns is None and len(request.columns) > 1 else names
+            sheet = _sheet(shared, wanted, theirs)
             content = write(sheet, output_format, color=out is None and sys.stdout.isatty())
     if out is None:
         print(str(content).rstrip("\n"))
     else:
         write_file(out, content)
+    return 0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be shown."""
+
+    store: Store
+    plan: Plan
+    selection: str
+    stale: Sequence[str]
+    """Cells that are marked."""
+    arguments: Sequence[str]
+    """Of the command line, behind the grid's name."""
+
+
+def _sheet(asked: Asked, columns: Sequence[str] | None, theirs: "Published | None") -> "Sheet":
+    """Return the grid's table: with a single column of images and teacher, the ``columns`` of numbers that it has."""
+    from reports import ablation_sheet, columns_sheet
+
+    parts = [part for part, _ in named_columns(asked.store.root, asked.plan, stale=asked.stale)]
+    costly = bool({"parameters", "flops"} & {*(columns or ())})
+    costs = [network_costs(students_of(each.frame, each.plan), each.plan) if costly else {} for each in parts]
+    if len(parts) > 1:
+        return columns_sheet(parts, selection=asked.selection, columns=columns, networks=costs, published=theirs)
+    assert columns is not None
+    return ablation_sheet(
+        parts[0].frame,
+        plan=parts[0].plan,
+        selection=asked.selection,
+        columns=columns,
+        stale=asked.stale,
+        networks=costs[0],
+        published=theirs,
+    )
+
+
+def _pages(asked: Asked, request: Request, data_root: Path | None) -> dict[str, str]:
+    """Return a page for each column of images and teacher, by what stands for it in a file's name."""
+    from reports import page
+
+    found = named_columns(asked.store.root, asked.plan)
+    return {
+        name: page(
+            asked.store.root,
+            part.plan,
+            selection=asked.selection,
+            stale=asked.stale,
+            networks=network_costs(students_of(part.frame, part.plan), part.plan),
+            pictures=all_pictures(part.plan, asked.store, data=column.config.data, data_root=data_root),
+            arguments=asked.arguments,
+        )
+        for (part, name), column in zip(found, request.columns, strict=True)
+    }
+
+
+def _write_pages(pages: Mapping[str, str], out: Path | None) -> int:
+    """Write a page a column, each beside ``out``; return the exit status."""
+    if out is None:
+        raise ConfigError(
+            f"`--format html` must be given a file where a grid has several data sets or teachers, but there is no "
+            f"`--out`. With `--out FILE.html` there will be FILE{next(iter(pages))}.html and {len(pages) - 1} more."
+        )
+    for name, content in pages.items():
+        path = out.with_stem(f"{out.stem}{name}")
+        write_file(path, content)
+        print(path)
     return 0
 
 

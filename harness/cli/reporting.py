@@ -14,6 +14,9 @@ from harness.store import Store, StoreError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dfkd.config import DataConfig
+    from reports import Part
+
 
 class RefusedReportError(UserError):
     """Runs cannot be shown as asked."""
@@ -51,6 +54,16 @@ def _fresh_plan(request: Request, store: Store, data_root: Path | None, teacher:
     return prepare(request, store=store, data_root=data_root, teacher=teacher, teacher_needed=False, cache=False).plan
 
 
+def named_columns(where: Path, plan: Plan, *, stale: Sequence[str] = ()) -> "list[tuple[Part, str]]":
+    """Return the columns of a plan with their runs, and what stands for each in a file's name: nothing for a single
+    one."""
+    from reports import column_parts, column_titles, file_part
+
+    parts = column_parts(where, plan, stale=stale)
+    names = [f"-{file_part(title)}" for title in column_titles(parts)] if len(parts) > 1 else [""]
+    return list(zip(parts, names, strict=True))
+
+
 def marked_stale(plan: Plan, store: Store) -> tuple[str, ...]:
     """Return the cells that a table marks as stale: none where the plan keeps them on purpose."""
     return () if plan.context.get("stale") == "keep" else stale_cells(store.root, plan.ids)
@@ -74,7 +87,7 @@ def students_of(frame: "pd.DataFrame", plan: Plan) -> list[str]:
 
 
 def all_pictures(
-    plan: Plan, store: Store, *, request: Request | None = None, data_root: Path | None = None
+    plan: Plan, store: Store, *, data: "DataConfig | None" = None, data_root: Path | None = None
 ) -> dict[str, Any]:
     """Return real images, where they are at hand, and each row's synthetic ones, of its first seed that has some."""
     import numpy as np
@@ -83,7 +96,7 @@ def all_pictures(
     from reports.figures import tiles
 
     size = int(plan.context.get("image_size") or 0)
-    pictures: dict[str, Any] = {} if request is None else _real_pictures(request, store, data_root)
+    pictures: dict[str, Any] = {} if data is None else _real_pictures(data, store, data_root)
     for row in plan.rows if size else ():
         cells = [cell for cell in plan.cells if cell.row == row]
         path = next((path for cell in cells if (path := store.cell(cell.id) / "samples.png").exists()), None)
@@ -93,12 +106,12 @@ def all_pictures(
     return pictures
 
 
-def _real_pictures(request: Request, store: Store, data_root: Path | None) -> dict[str, Any]:
+def _real_pictures(data: "DataConfig", store: Store, data_root: Path | None) -> dict[str, Any]:
     """Return test images of as many classes as there are, or nothing where they are not at hand."""
     from dfkd.evaluation import load_test_images
 
     try:
-        test = load_test_images(request.base.data, root=data_root, cache=store.cache)
+        test = load_test_images(data, root=data_root, cache=store.cache)
     except UserError:
         return {}
     chosen = [int((test.labels == label).nonzero()[0]) for label in range(min(8, len(test.class_names)))]

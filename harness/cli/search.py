@@ -24,7 +24,10 @@ from harness.cli.options import (
     Engine,
     EngineOption,
     GpusOption,
+    Pack,
+    PackOption,
     PrecisionOption,
+    RetriesOption,
     SetOption,
     StoreOption,
     TeacherOption,
@@ -136,8 +139,11 @@ def search(
     address: AddressOption = None,
     engine: EngineOption = Engine.eager,
     checkpoint_activations: CheckpointOption = False,
+    retries: RetriesOption = 2,
+    pack: PackOption = Pack.none,
 ) -> int:
     """Search a space for the best settings, without a look at the test split. Run again to resume."""
+    from harness.cli.pack import check_pack, packed
     from harness.engines import check_execution
     from harness.inputs import Execution
     from harness.search.from_mlflow import read_mlflow
@@ -155,6 +161,7 @@ def search(
         _check_ablation(patience, warm_start_mlflow, then_confirm, objectives)
     fresh = _fresh_seeds(then_confirm, seeds, seed)
     loaded, wanted = load_space(space), parse_objectives(objectives)
+    check_pack(pack, address=address, executor=executor)
     chosen = join_cluster(address, executor, device)
     execution = Execution(engine.value, checkpoint_activations)
     check_execution(execution, chosen)
@@ -166,18 +173,23 @@ def search(
     )
     task = Task(dataset, budget, seed, parse_settings(settings or []), root, teacher)
     console = Console(highlight=False, soft_wrap=True)
-    runner = Runner(
-        executor=executor,
-        device=chosen,
-        room=room_of(chosen, cpus_per_trial, gpus_per_trial, workers=workers, address=address),
-        tracking_uri=tracking_uri,
-        console=console,
-        execution=execution,
-    )
     asked = prepare_search(loaded, task, objectives=wanted, store=opened)
+    room = room_of(chosen, cpus_per_trial, gpus_per_trial, workers=workers, address=address)
     first = None
     if asha:
         first = check_halving(asked.points.base.schedule.epochs, grace, space=loaded, objectives=wanted)
+    if pack == Pack.auto:
+        ends = list(asked.prepared.cells.values())
+        room = packed(room, ends, asked.prepared, opened, data_root=root, device=chosen, console=console)
+    runner = Runner(
+        executor=executor,
+        device=chosen,
+        room=room,
+        tracking_uri=tracking_uri,
+        console=console,
+        execution=execution,
+        retries=retries,
+    )
     titles = ", ".join(each.title for each in wanted)
     try:
         if grid is not None:

@@ -14,5 +14,6 @@ __all__ = ["EXECUTORS", "STREAMS", "Feed"]
 EXECUTORS: dict[str, Execute] = {"local": run_local, "ray": run_ray}
 """Name to ``run(ids, where, room)``. A cell that fails is recorded, and the rest go on."""
 
-STREAMS: dict[str, Callable[[Feed, Where, Room], None]] = {"local": stream_local, "ray": stream_ray}
-"""Name to ``run(feed, where, room)``, likewise. A slot that becomes free asks for the next cell."""
+STREAMS: dict[str, Callable[[Feed, Where, Room], Room]] = {"local": stream_local, "ray": stream_ray}
+"""Name to ``run(feed, where, room)``, likewise; it returns the room of a cell without company. A slot that becomes free
+asks for the next cell."""

@@ -18,6 +18,10 @@ class Feed(Protocol):
         """Take notice of a record of a running cell; return whether the cell is to stop here, unfinished."""
         ...
 
+    def died(self, cell_id: str, text: str) -> None:
+        """Take notice that a cell's worker ended, it may be before it could record why; ``text`` is what is known."""
+        ...
+
     def done(self, cell_id: str) -> None:
         """Take notice that a cell has ended; what came out is in the store."""
         ...

@@ -18,11 +18,13 @@ def run_local(ids: Sequence[str], where: Where, room: Room) -> Outcome:
     return Outcome(room, deaths)
 
 
-def stream_local(feed: Feed, where: Where, room: Room) -> None:
-    """Run the feed's cells one after the other, whatever the room."""
+def stream_local(feed: Feed, where: Where, room: Room) -> Room:
+    """Run the feed's cells one after the other, whatever the room, which is all that a cell can have."""
     while (cell_id := feed.next_cell()) is not None:
-        _run(cell_id, where, partial(feed.report, cell_id), patience=PATIENCE)
+        if death := _run(cell_id, where, partial(feed.report, cell_id), patience=PATIENCE):
+            feed.died(cell_id, death)
         feed.done(cell_id)
+    return room
 
 
 def _run(

@@ -50,6 +50,8 @@ class FeedScheduler(FIFOScheduler):
         super().__init__()
         self.stopped: set[str] = set()
         """Cells of trials that were stopped."""
+        self.errors: dict[str, str] = {}
+        """What Tune says of trials that failed, by their cells."""
         self._feed = feed
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
@@ -58,7 +60,12 @@ class FeedScheduler(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Return Tune's word for going on or for the end."""
         cell_id = trial.config["cell"]
+        self.stopped.discard(cell_id)  # it may have been run again
         if self._feed is None or not self._feed.report(cell_id, result):
             return TrialScheduler.CONTINUE
         self.stopped.add(cell_id)
         return TrialScheduler.STOP
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Keep what is known of a failed trial."""
+        self.errors[trial.config["cell"]] = str(trial.get_error() or "no more is known")

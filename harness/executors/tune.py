@@ -11,11 +11,10 @@ from typing import Any
 from harness.cells import cap_memory, run_cell
 from harness.executors.cluster import ray_instance, slots, whole_room
 from harness.executors.feed import PATIENCE, Feed
-from harness.failures import KILLED, record_failure
 from harness.inputs import Where
 from harness.leases import LeaseLostError
 from harness.room import Outcome, Room
-from harness.store import CellBusyError, Store
+from harness.store import CellBusyError
 
 
 def run_ray(ids: Sequence[str], where: Where, room: Room) -> Outcome:
@@ -27,21 +26,22 @@ def run_ray(ids: Sequence[str], where: Where, room: Room) -> Outcome:
         return _fit(ids, where, room)
 
 
-def stream_ray(feed: Feed, where: Where, room: Room) -> None:
+def stream_ray(feed: Feed, where: Where, room: Room) -> Room:
     """Run the feed's cells as trials of one Tuner, ``room.workers`` at a time, or as many as the resources allow.
 
-    Tune asks the feed for trials; it neither knows nor keeps what the feed goes by.
+    Tune asks the feed for trials; it neither knows nor keeps what the feed goes by. Returns the room of a cell without
+    company.
     """
     with ray_instance(), _scratch(where, room) as scratch:
         from ray import tune
 
         from harness.executors.searcher import FeedScheduler, FeedSearcher
 
-        scheduler = FeedScheduler(feed)
+        scheduler, whole = FeedScheduler(feed), whole_room(room)
 
         def ended(cell_id: str) -> None:
             if cell_id not in scheduler.stopped:
-                _note_silent_death(Store(where.store), cell_id)
+                feed.died(cell_id, scheduler.errors.pop(cell_id, ""))
 
         tune.Tuner(
             _trainable(where, room, patience=PATIENCE),
@@ -56,6 +56,7 @@ def stream_ray(feed: Feed, where: Where, room: Room) -> None:
             ),
             run_config=tune.RunConfig(name="cells", storage_path=scratch, verbose=0),
         ).fit()
+        return whole
 
 
 def _scratch(where: Where, room: Room) -> AbstractContextManager[str]:
@@ -95,13 +96,6 @@ def _fit(ids: Sequence[str], where: Where, room: Room) -> Outcome:
         if result.error and result.config
     }
     return Outcome(whole, deaths)
-
-
-def _note_silent_death(store: Store, cell_id: str) -> None:
-    """Record a failure where a worker was killed, by the system for want of memory say, and had no time to."""
-    if store.read(cell_id).status == "todo" and not store.is_held(cell_id):
-        summary = "The worker process ended without a word."
-        record_failure(store, cell_id, error=summary, trace="", kind=KILLED)
 
 
 def _trial_name(trial: Any) -> str:

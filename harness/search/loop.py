@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from dfkd.errors import ConfigError
 from harness.cells import prepare_cell
 from harness.records import read_log
+from harness.search.again import Again
 from harness.search.halving import Halving
 from harness.search.known import Known
 from harness.search.objectives import Finished, Objective, read_values
@@ -50,6 +51,7 @@ class Search:
         seed: int,
         limits: Limits,
         halving: Halving | None = None,
+        again: Again | None = None,
         changed: Callable[[FrozenTrial], None] = lambda trial: None,
     ) -> None:
         self.study, self.points = study, points
@@ -58,6 +60,8 @@ class Search:
         self._store, self._objectives = store, objectives
         self._sampler, self._seed, self._limits, self._changed = sampler, seed, limits, changed
         self._halving = halving
+        self.again = again or Again(store, retries=0)
+        """What is to be run again."""
         self._start = points.cell_of(points.base).id
         under_way = [trial for trial in study.trials if trial.state == UNFINISHED]
         self._resumed = deque(dict.fromkeys(trial.user_attrs["cell"] for trial in under_way))
@@ -82,8 +86,12 @@ class Search:
         First come those that were under way when an earlier process ended. A suggestion whose cell is finished is
         answered from the store, and the next one is asked for.
         """
-        while self._resumed:
-            cell_id = self._resumed.popleft()
+        if self.again.drains:
+            return None
+        while self._resumed or self.again.due:
+            cell_id = (self.again.due or self._resumed).popleft()
+            if self.again.takes(cell_id):  # a kill came before that was noted
+                return self.next_cell()
             if not self._settle(cell_id):
                 return cell_id
         while not self._enough():
@@ -93,8 +101,16 @@ class Search:
         return None
 
     def done(self, cell_id: str) -> None:
-        """Take a cell's value over from the store. One that another process still runs stays under way."""
-        self._settle(cell_id)
+        """Take a cell's value over from the store, unless it is to be run again.
+
+        One that another process still runs stays under way.
+        """
+        if not self.again.takes(cell_id):
+            self._settle(cell_id)
+
+    def died(self, cell_id: str, text: str) -> None:
+        """Take notice that a cell's worker ended, it may be before it could record why."""
+        self.again.died(cell_id, text)
 
     def report(self, cell_id: str, record: Mapping[str, Any]) -> bool:
         """Take a record of a cell that runs; return whether the cell is to stop here.

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 
 from dfkd.errors import ConfigError
 from dfkd.overrides import Scalar
-from harness.layers import settings_for
+from harness.layers import refuse_shared_keys, settings_for
 from harness.plan import digest, expand
 from harness.records import Plan
 from harness.search.conclude import write_grid
@@ -79,11 +79,13 @@ def prepare_ablation(
                 f"and {grid.base[key]!r} in {grid.path}. Edit a copy of one of them."
             )
     base = {**space.base, **grid.base}
+    refuse_shared_keys(grid.base, grid.path, "the rows of `--ablate`")
     request = expand(
         replace(grid, base=base), dataset=task.dataset, budget=task.budget, seeds=(task.seed,), settings=task.settings
     )
     rows = []
     for row in request.grid.rows:
+        refuse_shared_keys(row.overrides, row.path or grid.path, "the rows of `--ablate`", after=row.line)
         left = replace(space, base=base).freeze(row.overrides)
         if not left.parameters:
             raise ConfigError(

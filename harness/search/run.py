@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,16 @@ from dfkd import NUMERICS
 from dfkd.errors import ConfigError
 from dfkd.evaluation import load_validation_images
 from dfkd.overrides import changed, with_overrides
-from harness.driver import Prepared, prepare, run_plan
+from harness.driver import RETRIES, Prepared, prepare, run_plan
 from harness.engines import engine_sentences
+from harness.executors.feed import Feed
 from harness.inputs import EAGER, Execution, Where, slow_arithmetic, teacher_command
+from harness.layers import refuse_shared_keys
 from harness.live import driving, plans_of_others
 from harness.mirror import Mirror, default_uri
 from harness.plan import digest, expand
 from harness.room import Room
+from harness.search.again import Again
 from harness.search.conclude import count_trials
 from harness.search.halving import Halving
 from harness.search.known import Known, known_cells, seed_noise
@@ -32,6 +35,9 @@ from harness.search.view import SearchView, describe_search
 from harness.store import Store
 from harness.watch import Watch
 from search_spaces import Space, load_grid
+
+Stream = Callable[[Feed, Where, Room], Room]
+"""One of ``harness.executors.STREAMS``."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,8 @@ class Runner:
     """Of MLflow; None for SQLite in the store."""
     console: Console
     execution: Execution = EAGER
+    retries: int = RETRIES
+    """How often a cell that fails is tried again."""
 
     def run(self, prepared: Prepared, task: Task, *, store: Store) -> None:
         """Run a grid's missing cells, as ``dfkd ablate`` does."""
@@ -75,6 +83,7 @@ class Runner:
             tracking_uri=self.tracking_uri,
             console=self.console,
             execution=self.execution,
+            retries=self.retries,
         )
 
 
@@ -117,6 +126,7 @@ def prepare_search(
         UserError: images or teacher are missing or unsuitable, or the space breaks a rule.
         SpaceError: an unknown budget, or a malformed file.
     """
+    refuse_shared_keys({**space.base, **dict.fromkeys(space.keys)}, space.path, "the trials of a search")
     for key in space.keys:
         if key == "method":
             raise ConfigError(
@@ -201,7 +211,7 @@ def run_search(
     With a ``grace``, runs that are no good after so many epochs, or three times as many and so on, are stopped there.
 
     KeyboardInterrupt passes through, after the workers have stopped; what was under way then is continued by the next
-    call.
+    call. A cell that fails is run again as in a grid; only one that keeps failing ends its trial, without a value.
     """
     from harness.executors import STREAMS  # here, because Ray takes seconds to import
 
@@ -213,7 +223,7 @@ def run_search(
     where = Where(
         store.root,
         asked.task.data_root,
-        prepared.teacher_path.resolve(),
+        prepared.teachers,
         runner.device,
         threads,
         runner.execution,
@@ -244,6 +254,7 @@ def run_search(
             seed=base.seed,
             limits=limits,
             halving=Halving(epochs=base.schedule.epochs, grace=grace) if grace is not None else None,
+            again=Again(store, retries=runner.retries, say=lambda text: runner.console.print(text, markup=False)),
             changed=view.changed,
         )
         if known is not None:
@@ -257,7 +268,7 @@ def run_search(
             others=lambda: plans_of_others(store, uri),
         )
         with driving(store, plan=plan.key, tracking_uri=uri), watch:
-            STREAMS[runner.executor](search, where, runner.room)
+            run_stream(STREAMS[runner.executor], search, where, runner.room)
             view.ended(count_trials(study))
         for sentence in engine_sentences(store, [trial.user_attrs["cell"] for trial in study.own if trial.values]):
             runner.console.print(sentence, markup=False)
@@ -267,6 +278,14 @@ def run_search(
                 f"The results are safe in {store.root}; the same command mirrors them once MLflow can be reached."
             )
         return study, search.stopped
+
+
+def run_stream(stream: Stream, search: Search, where: Where, room: Room) -> None:
+    """Run the search's cells until none is left, nor any to be run again, each time in the room that they need then."""
+    whole = stream(search, where, room)
+    while not search.again.is_over:
+        room = search.again.gather(room, whole)
+        whole = stream(search, where, room)
 
 
 def deadline(hours: float | None) -> float:

@@ -9,7 +9,7 @@ import pytest
 
 from dfkd.errors import ConfigError
 from harness.cli.catalogue import comment
-from harness.plan import expand, make_plan
+from harness.plan import Files, expand, make_plan
 from outcome import refused
 from search_spaces import available, load_grid
 from search_spaces.algebra import OPERATORS
@@ -22,8 +22,8 @@ def request(text, tmp_path, *, settings=None, dataset="cub200", seeds=(0,)):
 
 
 def plan_of(made):
-    real = {"train_fingerprint": "g"}
-    return make_plan(made, teacher_hash="t", named=False, test_fingerprint="f", context={}, **real)[0]
+    files = dict.fromkeys(made.rows, Files("t", "f", "g"))
+    return make_plan(made, files=files, named=False, context={})[0]
 
 
 def ids(made):
@@ -70,8 +70,8 @@ class TestExpand:
         assert full == ["DFKD-FGVC", "+ MHAD + SFCL", "lambda = 5e-2", "R = 3"]
 
     def test_a_base_of_another_grid_must_be_one_that_could_run(self, tmp_path):
-        (tmp_path / "one.toml").write_text('[base]\n"data.image_size" = 32\n[[row]]\nname = "r"\n')
-        with pytest.raises(ConfigError, match=r"one\.toml, line 2: .*share teacher, data and seeds"):
+        (tmp_path / "one.toml").write_text('[base]\n"data.image_size" = 33\n[[row]]\nname = "r"\n')
+        with pytest.raises(ConfigError, match=r"one\.toml, line 2: .*multiple of 16"):
             request('[[rows]]\nunion = ["one.toml"]', tmp_path)
 
     @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ class TestExpand:
         [
             ('product = { "student_loss.mhad.weight" = [1, -1] }', ["line 5", ">= 0", "-1"]),
             ('product = { "student_loss.mhad.weight" = [1, "ten"] }', ["line 5", "a number", "'ten'"]),
-            ('product = { "data.image_size" = [32] }', ["line 5", "share teacher, data and seeds"]),
-            ("product = { seed = [1] }", ["line 5", "share teacher, data and seeds"]),
+            ('product = { "data.image_size" = [33] }', ["line 5", "multiple of 16", "33"]),
+            ("product = { seed = [1] }", ["line 5", "`seed`", "--seeds"]),
             ('orders = ["2+1"]', ["mine.toml", "ascending", "2+1"]),
             ('product = { method = ["scrach"] }', ["line 5", "method", "scrach"]),
         ],

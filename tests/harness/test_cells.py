@@ -40,7 +40,7 @@ def cell_of(store, grid, settings, *, row):
     prepared = prepare(request, store=opened, data_root=None, teacher=None, teacher_needed=True, cache=True)
     (cell_id,) = (cell.id for cell in prepared.plan.cells if cell.row == row)
     prepare_cell(opened, prepared.cells[cell_id])
-    return opened, cell_id, Where(opened.root, None, prepared.teacher_path, "cpu", 1)
+    return opened, cell_id, Where(opened.root, None, prepared.teachers, "cpu", 1)
 
 
 def numbers(store, cell_id):
@@ -82,7 +82,7 @@ def test_a_cell_that_was_stopped_twice_ends_as_if_it_never_was(full, tmp_path_fa
 
     store, cell_id, where = full
     other = Store(shutil.copytree(store.root, tmp_path_factory.mktemp("uninterrupted") / "runs"))
-    run_cell(cell_id, Where(other.root, None, where.teacher, "cpu", 1))
+    run_cell(cell_id, Where(other.root, None, where.teachers, "cpu", 1))
     for epochs in (1, 3):
         with pytest.raises(Stop):
             run_cell(cell_id, where, report=stop_after(epochs))
@@ -128,7 +128,7 @@ def test_a_failure_keeps_its_traceback_and_the_state(full, monkeypatch):
 def test_a_state_that_was_cut_short_is_set_aside_and_the_run_begins_anew(full, tmp_path_factory):
     store, cell_id, where = full
     other = Store(shutil.copytree(store.root, tmp_path_factory.mktemp("uninterrupted") / "runs"))
-    run_cell(cell_id, Where(other.root, None, where.teacher, "cpu", 1))
+    run_cell(cell_id, Where(other.root, None, where.teachers, "cpu", 1))
     with pytest.raises(Stop):
         run_cell(cell_id, where, report=stop_after(2))
     state = store.cell(cell_id) / "state.pt"
@@ -190,7 +190,7 @@ def test_what_a_process_was_left_in_changes_nothing(full, tmp_path_factory):
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = True
     try:
-        run_cell(cell_id, Where(other.root, None, where.teacher, "cpu", 1))
+        run_cell(cell_id, Where(other.root, None, where.teachers, "cpu", 1))
         assert (calls, torch.get_num_threads(), torch.get_default_dtype()) == ([], 1, torch.float32)
     finally:
         hook.remove()
@@ -225,7 +225,7 @@ def test_kill_9_and_again(full, tmp_path):
     script = tmp_path / "go.py"
     script.write_text(
         "from pathlib import Path, PosixPath\nfrom harness.cells import run_cell\n"
-        "from harness.inputs import Execution, Where\n"
+        "from dfkd.config import DataConfig\nfrom harness.inputs import Execution, Where\n"
         f"run_cell({cell_id!r}, {where!r}, report=lambda record: print(record['epoch'], flush=True))\n"
     )
     process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)

@@ -55,7 +55,7 @@ def cell(store):
     prepared = prepare(request, store=opened, data_root=None, teacher=None, teacher_needed=True, cache=True)
     cell_id = prepared.plan.cells[-1].id
     prepare_cell(opened, prepared.cells[cell_id])
-    return opened, cell_id, Where(opened.root, None, prepared.teacher_path, "cpu", 1)
+    return opened, cell_id, Where(opened.root, None, prepared.teachers, "cpu", 1)
 
 
 class Stop(BaseException):
@@ -117,7 +117,7 @@ def measured(monkeypatch):
 
 def choice(tmp_path, *, epochs_done=0, engine="auto", **overrides):
     config = with_overrides(RunConfig(), STEPS | overrides)
-    where = Where(tmp_path, None, tmp_path / "teacher.pt", "cpu", 1, Execution(engine))
+    where = Where(tmp_path, None, {}, "cpu", 1, Execution(engine))
     return choose_engine(config, where, teacher=None, epochs_done=epochs_done)
 
 

@@ -89,7 +89,8 @@ def prepared(store):
 
 def place(prepared):
     """Return what a probe needs besides its configuration."""
-    about = {"teacher": prepared.teacher_path, "class_names": prepared.teacher.class_names}
+    (inputs,) = prepared.inputs.values()
+    about = {"teacher": inputs.teacher_path, "class_names": inputs.class_names}
     return {**about, "data_root": None, "device": "cpu"}
 
 

@@ -11,13 +11,19 @@ from dfkd.errors import ConfigError
 from dfkd.overrides import flatten, with_overrides
 from harness.inputs import teacher_name
 from harness.layers import parse_settings
-from harness.plan import Cell, digest, expand, make_plan, parse_seeds
+from harness.plan import Cell, Files, digest, expand, make_plan, parse_seeds
 from search_spaces import load_grid
 
 
 def plan_of(grid, *, seeds=(0,), settings=None, budget="smoke", teacher="t"):
     request = expand(load_grid(grid), dataset="digits", budget=budget, seeds=seeds, settings=settings or {})
-    return make_plan(request, teacher_hash=teacher, named=False, test_fingerprint="f", context={})[0]
+    return planned(request, teacher=teacher)
+
+
+def planned(request, *, teacher="t", train=None):
+    """Return the plan of a request whose rows all have the same images and teacher."""
+    files = dict.fromkeys(request.rows, Files(teacher, "f", train))
+    return make_plan(request, files=files, named=False, context={})[0]
 
 
 def row(plan, name):
@@ -52,19 +58,14 @@ def test_every_way_to_decide_what_the_paper_leaves_open_is_a_row():
     wanted = {((key, value),) for key, values in choices.items() for value in values if value != default[key]}
     assert not wanted - rows
     request = expand(load_grid("open_choices"), dataset="cub200", budget="smoke", seeds=(0,), settings={})
-    plan = make_plan(request, teacher_hash="t", named=False, test_fingerprint="f", context={})[0]
+    plan = planned(request)
     # No row is another one's run, but that one of the two block normalisations is the default.
     assert len(set(plan.ids)) == len(plan.rows) - 1
 
 
 def test_only_a_cell_that_learns_from_real_images_depends_on_them():
     request = expand(load_grid("upper_bounds"), dataset="digits", budget="smoke", seeds=(0,), settings={})
-    one, other = (
-        make_plan(
-            request, teacher_hash="t", named=False, test_fingerprint="f", context={}, train_fingerprint=fingerprint
-        )[0]
-        for fingerprint in ("one", "other")
-    )
+    one, other = (planned(request, train=fingerprint) for fingerprint in ("one", "other"))
     same = [a.id == b.id for a, b in zip(one.cells, other.cells, strict=True)]
     assert dict(zip(one.rows, same, strict=True)) == {
         "Real images, labels": False,
@@ -138,8 +139,11 @@ def test_settings_that_cannot_be_meant(grid, settings, words):
         ('"student_loss.mhad.wieght" = 0', ["line 4", "Did you mean `student_loss.mhad.weight`"]),
         ('"student_loss.mhad.weight" = -1', ["line 4", ">= 0", "-1"]),
         ('"student_loss.mhad.weight" = "ten"', ["line 4", "a number", "'ten'"]),
-        ('"data.image_size" = 32', ["line 4", "share teacher, data and seeds"]),
-        ("seed = 3", ["line 4", "share teacher, data and seeds"]),
+        ('"data.image_size" = 33', ["line 4", "a positive multiple of 16", "33"]),
+        ('"data.dataset" = "cub20"', ["line 4", "cub20", "Did you mean `cub200`"]),
+        ('"data.imagesize" = 32', ["line 4", "Did you mean `data.image_size`"]),
+        ('"teacher.init" = "imagnet"', ["line 4", "Did you mean `imagenet`"]),
+        ("seed = 3", ["line 4", "`seed`", "--seeds", "3"]),
     ],
 )
 def test_a_bad_row_is_named_with_file_and_line(tmp_path, body, words):

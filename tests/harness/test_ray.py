@@ -75,7 +75,7 @@ def test_two_cells_in_one_actor_are_the_same_cells_in_fresh_ones(store, tmp_path
     for cell_id in ids:
         prepare_cell(opened, prepared.cells[cell_id])
     other = Store(shutil.copytree(store, tmp_path / "fresh"))
-    where = Where(opened.root, None, prepared.teacher_path, "cpu", 1)
+    where = Where(opened.root, None, prepared.teachers, "cpu", 1)
     run_ray(ids, where, Room(1, 0, workers=1))
     for cell_id in ids:  # a Tuner of its own, and so an actor of its own, for each
         run_ray([cell_id], replace(where, store=other.root), Room(1, 0))

@@ -111,7 +111,7 @@ def test_a_full_disk_does_not_make_it_run_for_ever(tmp_path, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(harness.rounds, "record_failure", full)
+    monkeypatch.setattr(harness.rounds, "record_death", full)
     bench = Bench(tmp_path, a=["dies"] * 9)
     bench.run("a")
     assert len(bench.rounds) == 3
