@@ -21,13 +21,22 @@ FAULTY = [sys.executable, "-c", "import chaos; chaos.main()"]
 
 
 def main():
-    """Run the command line; the file that CHAOS names has a fault a line, each of which happens once.
+    """Run the command line with the faults of the file that CHAOS names."""
+    import harness.cells
 
-    A line is a number of epochs, counted over the process, and what happens then: ``kill``, ``disk`` or ``memory``.
+    harness.cells.RunLog.append = faulty_append(Path(os.environ["CHAOS"]))
+    from harness.cli.main import main as dfkd
+
+    dfkd()
+
+
+def faulty_append(path):
+    """Return what stands in for ``RunLog.append``: a file has the faults, each of which happens once.
+
+    A fault is a number of epochs, counted from here, and what happens then: ``kill``, ``disk`` or ``memory``.
     """
     import harness.cells
 
-    path = Path(os.environ["CHAOS"])
     append, epochs = harness.cells.RunLog.append, 0
 
     def faulty(log, record):
@@ -39,10 +48,7 @@ def main():
             strike(faults[0][1])
         append(log, record)
 
-    harness.cells.RunLog.append = faulty
-    from harness.cli.main import main as dfkd
-
-    dfkd()
+    return faulty
 
 
 def strike(fault):
