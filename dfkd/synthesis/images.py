@@ -39,7 +39,7 @@ class ImageSynthesis:
         self._step = 0
         self._rounds = 0
         self._finished: Tensor | None = None
-        self._adopt(torch.zeros(0), labels=None)
+        self._adopt(torch.zeros(0, 3, config.data.image_size, config.data.image_size), labels=None)
 
     def synthesize(self) -> Measurements:
         """Take one step of this round's images; return what it measured."""

@@ -74,6 +74,14 @@ class TestMethod:
         assert numbers(resumed) == numbers(whole)
         assert sample_grid(read_state(path), config, count=4, columns=2).shape == (3, 38, 38)  # 2 x (16 + 2) + 2
 
+    @pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
+    def test_it_runs_with_colours_last_and_goes_on(self, preset, method, teacher, digits, tmp_path, precision):
+        config = preset(method, {"compute.channels_last": True, "compute.precision": precision})
+        whole = list(distill(config, teacher=teacher, test=digits[1], device=CPU, state_path=tmp_path / "state.pt"))
+        assert all(math.isfinite(value) for record in whole for value in record.values())
+        again = list(distill(config, teacher=teacher, test=digits[1], device=CPU, state_path=tmp_path / "state.pt"))
+        assert again == whole
+
     def test_it_never_looks_for_a_real_image(self, preset, method, teacher, digits, monkeypatch):
         monkeypatch.setattr(dfkd.real_batches, "prepared", lambda *a, **k: pytest.fail("a real image"))
         config = preset(method, {"schedule.epochs": 1})
