@@ -61,8 +61,8 @@ def parallel_coordinates(trials: pd.DataFrame, *, parameters: Sequence[str], obj
             for height, label in ticks[name]:
                 box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
                 axes.text(x + 0.03, height, label, fontsize=7, va="center", color="#333333", bbox=box)
-        names = [plain(name.removeprefix("student_loss.")) for name in parameters]
-        axes.set_xticks(range(len(columns)), [*names, plain(objective)], rotation=12)
+        names = [plain(name).replace(".", "\n") for name in parameters]
+        axes.set_xticks(range(len(columns)), [*names, plain(objective).replace(" ", "\n")])
         axes.set_yticks([])
         axes.grid(axis="x", color="#999999")
         axes.spines["left"].set_visible(False)

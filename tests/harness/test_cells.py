@@ -144,7 +144,7 @@ def test_images_that_were_damaged_begin_the_run_anew(store, tmp_path_factory, da
     short = [f"schedule.{key}={value}" for key, value in settings.items()]
     opened, cell_id, where = cell_of(store, "table1", [*SMALL, *short], row="ADI")
     other = Store(shutil.copytree(store, tmp_path_factory.mktemp("uninterrupted") / "runs"))
-    run_cell(cell_id, Where(other.root, None, where.teacher, "cpu", 1))
+    run_cell(cell_id, Where(other.root, None, where.teachers, "cpu", 1))
     with pytest.raises(Stop):
         run_cell(cell_id, where, report=stop_after(2))
     damage(opened.cell(cell_id) / "state.images")

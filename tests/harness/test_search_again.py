@@ -183,6 +183,7 @@ def trial_that_needs_two_cores(config, *, where, share, patience):
     run_cell(config["cell"], where, report=too_little if crowded else None, patience=patience)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_a_packed_search_through_ray_gives_way_to_memory(run, store, tmp_path, monkeypatch):
     import ray

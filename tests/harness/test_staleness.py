@@ -1,6 +1,7 @@
 """Finished cells whose trainer has changed since: counted, marked or kept, or run again."""
 
 import json
+import shutil
 
 import pytest
 
@@ -44,16 +45,37 @@ def test_a_configuration_from_before_a_field_was_there_has_the_fields_default(tm
     assert staleness(tmp_path, Store(tmp_path).read("a")) == "current"
 
 
+def options_of(store):
+    return ["table5", "--budget", "smoke", "--seeds", "0", "--store", str(store), *sets()]
+
+
+@pytest.fixture(scope="module")
+def after_the_grid(teacher_store, tmp_path_factory):
+    """A store after the grid was run. Copy it."""
+    from typer.testing import CliRunner
+
+    from harness.cli.main import app
+
+    store = shutil.copytree(teacher_store, tmp_path_factory.mktemp("grid") / "runs")
+    result = CliRunner().invoke(app, ["ablate", *options_of(store), "--executor", "local"])
+    assert result.exit_code == 0, result.output
+    return store
+
+
 class TestGrid:
     """table5's three rows at one seed, run by code that then changes."""
 
     def options(self, store):
-        return ["table5", "--budget", "smoke", "--seeds", "0", "--store", str(store), *sets()]
+        return options_of(store)
 
     @pytest.fixture
-    def former(self, run, store):
-        """The store after the grid was run; all of its cells but the first are then given another fingerprint."""
-        assert run("ablate", *self.options(store), "--executor", "local")[0] == 0
+    def store(self, after_the_grid, tmp_path):
+        """A fresh copy of ``after_the_grid``."""
+        return shutil.copytree(after_the_grid, tmp_path / "runs")
+
+    @pytest.fixture
+    def former(self, store):
+        """The cells of the grid, all of which but the first have been given another fingerprint."""
         cells = sorted((store / "cells").iterdir())
         for cell in cells[1:]:
             write_json(cell / "result.json", read_json(cell / "result.json") | {"trainer": ["0" * 16]})
