@@ -49,7 +49,12 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+SLOW = ("bfloat16", "penultimate")
+
+
+@pytest.mark.parametrize(
+    "variant", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in VARIANTS]
+)
 @pytest.mark.parametrize("stop", [1, 2])
 def test_a_run_that_stopped_after_an_epoch_ends_as_if_it_had_not(start, tmp_path, stop, variant):
     whole = list(start(tmp_path / "whole.pt", VARIANTS[variant]))

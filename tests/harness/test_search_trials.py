@@ -67,7 +67,8 @@ def test_figures_name_the_objectives(run, searched, tmp_path, monkeypatch, name)
     status, _, stderr = run("figure", name, "s", "--store", str(searched.root), "--out", str(tmp_path / "x"))
     assert (status, stderr) == (0, "")
     (axes,) = kept[0].axes
-    shown = [axes.get_xlabel(), axes.get_ylabel(), *(label.get_text() for label in axes.get_xticklabels())]
+    labels = [axes.get_xlabel(), axes.get_ylabel(), *(label.get_text() for label in axes.get_xticklabels())]
+    shown = [label.replace("\n", " ") for label in labels]
     assert "validation accuracy" in shown
     assert ("images per second" in shown) == (name == "front")
 
