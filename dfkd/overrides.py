@@ -154,21 +154,20 @@ _CONDITIONS: dict[str, Callable[[Mapping[str, Scalar]], bool]] = {
         or flat["generator.class_embedding"] != 0
     ),
     "replay.fraction": lambda flat: flat["replay.kind"] != "none",
-    "replay.momentum": lambda flat: flat["replay.kind"] == "generator",
-    "replay.capacity": lambda flat: flat["replay.kind"] == "images",
-    "replay.crop_padding": lambda flat: flat["replay.kind"] == "images",
-    "replay.autoencoder.learning_rate": lambda flat: flat["replay.kind"] == "autoencoder",
-    "replay.autoencoder.steps": lambda flat: flat["replay.kind"] == "autoencoder",
-    "replay.autoencoder.prior_weight": lambda flat: flat["replay.kind"] == "autoencoder",
 }
 """Fields that matter in certain company alone, and when."""
 
 _KINDS = {
-    "generator.": ("generator", "generator_and_noise"),
-    "synthesis.noise.": ("generator_and_noise",),
-    "synthesis.images.": ("images",),
+    "generator.": ("synthesis.kind", ("generator", "generator_and_noise")),
+    "synthesis.noise.": ("synthesis.kind", ("generator_and_noise",)),
+    "synthesis.images.": ("synthesis.kind", ("images",)),
+    "replay.momentum": ("replay.kind", ("generator",)),
+    "replay.capacity": ("replay.kind", ("images",)),
+    "replay.crop_padding": ("replay.kind", ("images",)),
+    "replay.autoencoder.": ("replay.kind", ("autoencoder",)),
 }
-"""Prefix of what has an effect with some kinds of synthesis alone, and those kinds."""
+"""Prefix of what has an effect with some kinds of synthesis or replay alone, the field that says which, and those
+kinds."""
 
 
 def has_effect(key: str, flat: Mapping[str, Scalar]) -> bool:
@@ -180,7 +179,7 @@ def has_effect(key: str, flat: Mapping[str, Scalar]) -> bool:
         return key == "teacher.crop_padding" or not key.startswith(("teacher.", *_UNUSED_WITH_REAL_IMAGES))
     if key in _CONDITIONS:
         return _CONDITIONS[key](flat)
-    if any(key.startswith(prefix) and flat["synthesis.kind"] not in kinds for prefix, kinds in _KINDS.items()):
+    if any(key.startswith(prefix) and flat[field] not in kinds for prefix, (field, kinds) in _KINDS.items()):
         return False
     off = (key.startswith(prefix) and key != switch and flat[switch] == 0 for prefix, switch in _SWITCHES.items())
     return not key.startswith("teacher.") and not any(off)
