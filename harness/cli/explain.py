@@ -63,9 +63,9 @@ def explain(
     opened = Store(store.expanduser().resolve())
     plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
     links = _links(plan, opened, tracking_uri)
-    found = {}
+    found, rows = {}, rows_behind(plan, row)
     with refusals():
-        for name, reference in rows_behind(plan, row).items():
+        for name, reference in rows.items():
             own = replace(plan, reference=reference)
             found[name] = runs_behind(
                 opened.root, own, name, column, selection=selection, stale=marked_stale(plan, opened), links=links
@@ -75,7 +75,7 @@ def explain(
         return 0
     texts = [
         explained(behind, row=name, number=column, plan=replace(plan, reference=reference), selection=selection)
-        for (name, reference), behind in zip(rows_behind(plan, row).items(), found.values(), strict=True)
+        for (name, reference), behind in zip(rows.items(), found.values(), strict=True)
     ]
     print("\n".join(texts).rstrip("\n"))
     return 0

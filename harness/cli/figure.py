@@ -26,7 +26,7 @@ from harness.cli.options import (
     request_of,
 )
 from harness.cli.report import Selection, SelectionOption
-from harness.cli.reporting import all_pictures, named_columns, network_costs, plan_of, refusals, students_of
+from harness.cli.reporting import all_pictures, named_columns, network_costs, plan_of, refusals
 from harness.cli.search_figures import OF_SEARCHES, ImportanceEvaluator, search_figure
 from harness.records import Plan
 from harness.store import Store, StoreError
@@ -258,5 +258,5 @@ def _of_grid(
         case Name.samples:
             return figures.image_rows(all_pictures(plan, store, data=data, data_root=data_root))
         case _:
-            networks = {} if cost == Cost.hours else network_costs(students_of(frame, plan), plan)
+            networks = {} if cost == Cost.hours else network_costs(frame, plan)
             return figures.cost_front(frame, plan=plan, selection=selection, networks=networks, cost=cost)

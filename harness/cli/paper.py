@@ -1,8 +1,9 @@
 """``dfkd paper``: all tables and figures of one store or several, at once, into a folder."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +19,6 @@ from harness.cli.reporting import (
     named_columns,
     network_costs,
     refusals,
-    students_of,
     write_file,
 )
 from harness.cli.reproduction import stored_arguments
@@ -73,35 +73,33 @@ def paper(
             replace(each, plan=replace(each.plan, context={**each.plan.context, "stale": "keep"})) for each in whole
         ]
     console = Console(highlight=False, soft_wrap=True)
-    refused = 0
+    complete = True
     for each in whole:
-        try:
-            with refusals():
-                _write_columns(each, out, selection)
-        except RefusedReportError as error:
-            refused += 1
-            errors.print(f"left out {each.name}: {error}", markup=False)
+        complete &= _written(each.name, partial(_write_columns, each, out, selection))
     found = [column for each in whole for column in _columns(each)]
     for each in found:
-        try:
-            with refusals():
-                _write_grid(each, out, selection, tables_alone=tables_alone)
+        if _written(each.name, partial(_write_grid, each, out, selection, tables_alone=tables_alone)):
             console.print(f"{each.name}: {each.plan.title}", markup=False)
-        except RefusedReportError as error:
-            refused += 1
-            errors.print(f"left out {each.name}: {error}", markup=False)
+        else:
+            complete = False
     for grid in PAPER_TABLES:
         parts = [each for each in found if each.plan.grid == grid]
         if parts:
-            try:
-                with refusals():
-                    _write_paper_table(parts, out, selection)
-            except RefusedReportError as error:
-                refused += 1
-                errors.print(f"left out the paper's {grid}: {error}", markup=False)
+            complete &= _written(f"the paper's {grid}", partial(_write_paper_table, parts, out, selection))
     _write_table6(out, image_size)
     console.print(f"{len(whole)} grids, in {out}", markup=False)
-    return 1 if refused else 0
+    return 0 if complete else 1
+
+
+def _written(what: str, write: Callable[[], None]) -> bool:
+    """Call ``write``; return whether the runs could be shown so. If not, say why ``what`` is left out."""
+    try:
+        with refusals():
+            write()
+    except RefusedReportError as error:
+        errors.print(f"left out {what}: {error}", markup=False)
+        return False
+    return True
 
 
 def _find(stores: list[Store], keys: list[str]) -> list[Found]:
@@ -163,7 +161,7 @@ def _write_grid(found: Found, out: Path, selection: str, *, tables_alone: bool) 
     write_file(out / f"{found.name}-runs.md", runs)
     if tables_alone:
         return
-    networks, pictures = network_costs(students_of(frame, plan), plan), all_pictures(plan, store)
+    networks, pictures = network_costs(frame, plan), all_pictures(plan, store)
     arguments = stored_arguments(plan, store.root)
     text = page(
         store.root, plan, selection=selection, stale=stale, networks=networks, pictures=pictures, arguments=arguments

@@ -33,7 +33,6 @@ from harness.cli.reporting import (
     network_costs,
     plan_of,
     refusals,
-    students_of,
     write_file,
 )
 from harness.cli.reproduction import given_arguments
@@ -165,7 +164,7 @@ def _sheet(asked: Asked, columns: Sequence[str] | None, theirs: "Published | Non
 
     parts = [part for part, _ in named_columns(asked.store.root, asked.plan, stale=asked.stale)]
     costly = bool({"parameters", "flops"} & {*(columns or ())})
-    costs = [network_costs(students_of(each.frame, each.plan), each.plan) if costly else {} for each in parts]
+    costs = [network_costs(each.frame, each.plan) if costly else {} for each in parts]
     if len(parts) > 1:
         return columns_sheet(parts, selection=asked.selection, columns=columns, networks=costs, published=theirs)
     assert columns is not None
@@ -191,7 +190,7 @@ def _pages(asked: Asked, request: Request, data_root: Path | None) -> dict[str, 
             part.plan,
             selection=asked.selection,
             stale=asked.stale,
-            networks=network_costs(students_of(part.frame, part.plan), part.plan),
+            networks=network_costs(part.frame, part.plan),
             pictures=all_pictures(part.plan, asked.store, data=column.config.data, data_root=data_root),
             arguments=asked.arguments,
         )

@@ -69,18 +69,18 @@ def marked_stale(plan: Plan, store: Store) -> tuple[str, ...]:
     return () if plan.context.get("stale") == "keep" else stale_cells(store.root, plan.ids)
 
 
-def network_costs(names: Sequence[str], plan: Plan) -> dict[str, tuple[float, float]]:
-    """Return parameters and multiply-accumulates of the networks ``names``, at the plan's classes and image size."""
+def network_costs(frame: "pd.DataFrame", plan: Plan) -> dict[str, tuple[float, float]]:
+    """Return parameters and multiply-accumulates of the plan's students, at its classes and image size."""
     from dfkd.models.cost import measure
 
     classes, size = plan.context.get("classes"), plan.context.get("image_size")
     if not classes or not size:
         return {}
-    costs = {name: measure(name, classes=classes, image_size=size)[1] for name in names}
+    costs = {name: measure(name, classes=classes, image_size=size)[1] for name in _students(frame, plan)}
     return {name: (cost.parameters, cost.flops) for name, cost in costs.items()}
 
 
-def students_of(frame: "pd.DataFrame", plan: Plan) -> list[str]:
+def _students(frame: "pd.DataFrame", plan: Plan) -> list[str]:
     """Return the architectures of the students that are known."""
     named = set(frame["config.student.architecture"].dropna()) if "config.student.architecture" in frame else set()
     return sorted(named | {str(plan.context.get("student"))} - {"by row", "None"})
