@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4
 
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -38,13 +39,13 @@ format: $(STAMP)  ## Let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
 
 test: lint  ## Lint, types, import contracts and the tests
-	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4
+	$(PYTEST)
 
 test-slow: $(STAMP)  ## The tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 1800
 
 coverage: $(STAMP)  ## The tests with line and branch coverage, which takes half as long again
-	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --cov --cov-report=term
+	$(PYTEST) --cov --cov-report=term
 
 clean:  ## Remove the environment and every cache; runs/ stays
 	rm -rf $(VENV) build *.egg-info .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
+import records
 from dfkd.errors import CheckpointError, TrainingDivergedError
-from dfkd.loop import TIMINGS, distill
+from dfkd.loop import distill
 from harness.cells import picture_epochs, prepare_cell, run_cell
 from harness.driver import prepare
 from harness.freshness import begin_afresh
@@ -44,7 +45,7 @@ def cell_of(store, grid, settings, *, row):
 
 
 def numbers(store, cell_id):
-    return [{k: v for k, v in record.items() if k not in TIMINGS} for record in read_log(store.cell(cell_id))]
+    return records.numbers(read_log(store.cell(cell_id)))
 
 
 class Stop(BaseException):

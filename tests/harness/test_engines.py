@@ -9,7 +9,6 @@ import pytest
 import dfkd.learners
 import harness.engines
 from dfkd.config import RunConfig
-from dfkd.loop import TIMINGS
 from dfkd.overrides import with_overrides
 from dfkd.passes import eager_passes
 from harness.cells import prepare_cell, run_cell
@@ -24,6 +23,7 @@ from harness.records import read_json, read_log, write_json
 from harness.shape import shape_of
 from harness.store import RunLog, Store
 from outcome import refused
+from records import numbers
 from search_spaces import load_grid
 from small import SMALL, sets
 
@@ -94,7 +94,7 @@ def test_checkpointed_activations_leave_a_cells_numbers_alone(run, store, tmp_pa
         assert run("distill", *given, *extra)[0] == 0
         (folder,) = (own / "cells").iterdir()
         assert read_json(folder / "result.json")["environment"]["checkpoint_activations"] == bool(extra)
-        logs.append([{k: v for k, v in record.items() if k not in TIMINGS} for record in read_log(folder)])
+        logs.append(numbers(read_log(folder)))
     assert logs[0] == logs[1]
 
 

@@ -11,7 +11,6 @@ import torch
 from mlflow.tracking import MlflowClient
 
 import harness.executors.tune
-from dfkd.loop import TIMINGS
 from harness.cells import prepare_cell, run_cell
 from harness.driver import prepare
 from harness.executors.tune import run_ray
@@ -23,6 +22,7 @@ from harness.plan import expand
 from harness.records import read_log
 from harness.room import Room
 from harness.store import Store
+from records import numbers
 from search_spaces import load_grid
 from small import SMALL, sets
 
@@ -34,10 +34,7 @@ def options(store, *extra):
 
 
 def logs(store):
-    return {
-        path.name: [{k: v for k, v in record.items() if k not in TIMINGS} for record in read_log(path)]
-        for path in sorted((store / "cells").iterdir())
-    }
+    return {path.name: numbers(read_log(path)) for path in sorted((store / "cells").iterdir())}
 
 
 @pytest.mark.slow

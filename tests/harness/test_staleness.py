@@ -65,9 +65,6 @@ def after_the_grid(teacher_store, tmp_path_factory):
 class TestGrid:
     """table5's three rows at one seed, run by code that then changes."""
 
-    def options(self, store):
-        return options_of(store)
-
     @pytest.fixture
     def store(self, after_the_grid, tmp_path):
         """A fresh copy of ``after_the_grid``."""
@@ -86,24 +83,24 @@ class TestGrid:
         assert (content["stale"], content["unknown_code"], content["plans"][0]["stale"]) == (2, 0, 2)
         output = run("status", "--store", str(store))[1]
         assert "Of the done cells 2 are stale" in output
-        assert "2 finished cells are stale" in run("plan", *self.options(store))[1]
-        assert json.loads(run("plan", *self.options(store), "--json")[1])["stale"] == 2
-        table = run("report", *self.options(store))[1]
+        assert "2 finished cells are stale" in run("plan", *options_of(store))[1]
+        assert json.loads(run("plan", *options_of(store), "--json")[1])["stale"] == 2
+        table = run("report", *options_of(store))[1]
         assert sum(line.startswith("R = ") and DAGGER in line for line in table.splitlines()) == 2
         assert f"{DAGGER}: 2 of 3 runs stale" in " ".join(table.split())
-        assert run("report", *self.options(store), "--runs")[1].count(f"00000000 {DAGGER}") == 2
+        assert run("report", *options_of(store), "--runs")[1].count(f"00000000 {DAGGER}") == 2
 
     def test_kept_ones_are_not_marked_until_they_are_to_be_again(self, run, store, former):
         for policy, marks in (("keep", 0), ("mark", 3)):
-            status, output, _ = run("ablate", *self.options(store), "--executor", "local", "--stale", policy)
+            status, output, _ = run("ablate", *options_of(store), "--executor", "local", "--stale", policy)
             assert status == 0
             assert "2 finished cells are stale" in output
             assert "0 to do" in output
-            assert run("report", *self.options(store))[1].count(DAGGER) == marks
+            assert run("report", *options_of(store))[1].count(DAGGER) == marks
 
     def test_a_rerun_replaces_them_and_keeps_the_former_results(self, run, store, former):
         before = {cell.name: read_json(cell / "result.json") for cell in former}
-        status, output, _ = run("ablate", *self.options(store), "--executor", "local", "--stale", "rerun")
+        status, output, _ = run("ablate", *options_of(store), "--executor", "local", "--stale", "rerun")
         assert (status, "3 of 3 cells done" in output) == (0, True)
         assert "2 finished cells are stale" in output
         assert "run again" in output
@@ -114,11 +111,11 @@ class TestGrid:
             assert read_json(kept / "result.json") == before[cell.name]
             assert (kept / "student.pt").exists()
             assert after[cell.name]["last"] == before[cell.name]["last"]  # the code had not really changed
-        assert DAGGER not in run("report", *self.options(store))[1]
+        assert DAGGER not in run("report", *options_of(store))[1]
         assert json.loads(run("status", "--store", str(store), "--json")[1])["stale"] == 0
 
     def test_what_a_budget_leaves_out_keeps_its_result(self, run, store, former):
-        command = ["ablate", *self.options(store), "--executor", "local", "--stale", "rerun"]
+        command = ["ablate", *options_of(store), "--executor", "local", "--stale", "rerun"]
         status, output, _ = run(*command, "--budget-hours", "1e-9")
         assert status == 0
         assert "Left out by `--budget-hours 1e-09`: 2 of 2 cells" in output
