@@ -20,8 +20,8 @@ class CheckpointError(UserError):
     """A checkpoint is missing, damaged, or made for something else."""
 
 
-class DamagedMemoryError(CheckpointError):
-    """What lies beside a run's state is missing, damaged, or of another state."""
+class DamagedStateError(CheckpointError):
+    """A run's state, or a file that belongs to it, is missing, damaged, or of another state."""
 
 
 class ExportError(UserError):

@@ -10,7 +10,7 @@ from torchvision.utils import make_grid
 
 from dfkd import NUMERICS
 from dfkd.config import RunConfig
-from dfkd.errors import CheckpointError
+from dfkd.errors import CheckpointError, DamagedStateError
 from dfkd.files import load, save
 from dfkd.overrides import canonical
 from dfkd.synthesis.kinds import KINDS
@@ -45,7 +45,8 @@ def load_state(path: Path, *, config: RunConfig, teacher: Teacher, learners: Res
     """Put ``learners`` into the state stored in ``path``; return the records of the epochs done.
 
     Raises:
-        CheckpointError: the file is damaged, or belongs to another configuration, teacher or version of the numerics.
+        DamagedStateError: the file, or one beside it, is missing, damaged, or another kind of checkpoint.
+        CheckpointError: the file belongs to another configuration, teacher or version of the numerics.
     """
     way_out = "Delete the file to start this run anew."
     state = read_state(path, way_out=way_out)
@@ -63,11 +64,14 @@ def read_state(path: Path, *, way_out: str = "Run it again.") -> dict[str, Any]:
     """Return the state stored in ``path``; its ``history`` holds the records of the epochs done.
 
     Raises:
-        CheckpointError: the file is damaged, or another kind of checkpoint.
+        DamagedStateError: the file is missing, damaged, or another kind of checkpoint.
     """
-    state = load(path, what="run's state", way_out=way_out)
+    try:
+        state = load(path, what="run's state", way_out=way_out)
+    except CheckpointError as error:
+        raise DamagedStateError(str(error)) from None
     if "identity" not in state:
-        raise CheckpointError(
+        raise DamagedStateError(
             f"A run's state must hold its identity, but {path} is another kind of checkpoint. {way_out}"
         )
     return state

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from dfkd.config import RunConfig
-from dfkd.errors import CheckpointError, DamagedMemoryError, TrainingDivergedError
+from dfkd.errors import CheckpointError, DamagedStateError, TrainingDivergedError
 from dfkd.files import atomic_path, save
 from dfkd.loop import Record, distill, run_summary
 from dfkd.overrides import flatten, with_overrides
@@ -49,7 +49,8 @@ def run_cell(
 
     With some ``patience`` (``harness.leases.hold``) a cell of a dead machine is taken over; without, that is left to
     whoever watches. A loss that becomes NaN or infinite is an end, and noted as such. An error is recorded in the cell
-    with its traceback, and raised; the state of the last whole epoch stays.
+    with its traceback, and raised; the state of the last whole epoch stays. A state that is damaged is set aside, and
+    the cell begins anew.
 
     Raises:
         CellBusyError: another process runs the cell; nothing is recorded.
@@ -62,7 +63,7 @@ def run_cell(
         try:
             try:
                 _train(store, cell_id, where, report or (lambda record: None), lease)
-            except DamagedMemoryError:
+            except DamagedStateError:
                 _set_state_aside(store.cell(cell_id))
                 _train(store, cell_id, where, report or (lambda record: None), lease)
         except LeaseLostError:
@@ -97,7 +98,6 @@ def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], 
             f"The teacher of cell {cell_id} must be the one it was planned with, of hash {planned[:16]}, but {there}. "
             "Plan again: give the same command once more."
         )
-    state = _usable_state(folder)
     choice = choose_engine(config, where, teacher=teacher, epochs_done=len(read_log(folder)))
     checkpoint_activations = where.execution.checkpoint_activations
     _note_training(folder, config, device, choice=choice, checkpoint_activations=checkpoint_activations)
@@ -108,7 +108,7 @@ def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], 
         teacher=teacher,
         test=test,
         device=device,
-        state_path=state,
+        state_path=folder / "state.pt",
         train=real_images(config, where),
         validation=validation_images(config, where),
         engine=choice.engine,
@@ -130,20 +130,10 @@ def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], 
     _finish(store, cell_id, config, lease, keep_networks=where.execution.keep_networks)
 
 
-def _usable_state(folder: Path) -> Path:
-    """Return the path of the state; a damaged one is moved out of the way with its log, and the run begins anew."""
-    path = folder / "state.pt"
-    if path.exists():
-        try:
-            read_state(path)
-        except CheckpointError:
-            _set_state_aside(folder)
-    return path
-
-
 def _set_state_aside(folder: Path) -> None:
     """Move a state from which the run cannot go on out of the way, with its log: the run begins anew."""
-    (folder / "state.pt").replace(folder / "state.damaged.pt")
+    with suppress(FileNotFoundError):
+        (folder / "state.pt").replace(folder / "state.damaged.pt")
     (folder / "log.jsonl").unlink(missing_ok=True)
 
 

@@ -45,6 +45,8 @@ class ProgressView:
         self._before = sum(self._logged.values())
         self._start = time.monotonic()
         self._failed: dict[str, float] = {}
+        failures = {cell_id: store.read(cell_id).failure for cell_id in ids}
+        self._former = {cell_id: failure.get("time", 0.0) for cell_id, failure in failures.items() if failure}
         self._best: tuple[float, str] | None = None
         self._progress = new_progress(console)
         self._total = self._progress.add_task("[bold]cells[/bold]", total=len(ids), note="starting")
@@ -70,7 +72,7 @@ class ProgressView:
                 self._end(cell_id, f"[green]done[/green]    {100 * accuracy:6.2f} %  in {seconds}")
             elif record.diverged is not None:
                 self._end(cell_id, f"[yellow]diverged[/yellow]  {escape(str(record.diverged['error'])[:200])}")
-            elif record.failure is not None:
+            elif record.failure is not None and record.failure.get("time", 0.0) != self._former.get(cell_id):
                 self._failed[cell_id] = record.failure.get("time", 0.0)
                 self._end(cell_id, f"[red]failed[/red]  {escape(str(record.failure['error'])[:200])}")
         self._progress.update(self._total, completed=len(self._logged) - len(self._open), note=self._note())

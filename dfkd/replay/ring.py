@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dfkd.errors import DamagedMemoryError
+from dfkd.errors import DamagedStateError
 
 DTYPES = {torch.uint8: np.uint8, torch.float32: np.float32}
 """What rows can be made of."""
@@ -81,7 +81,7 @@ class Ring:
         """Return to a state that ``state_dict`` gave.
 
         Raises:
-            DamagedMemoryError: the file is missing or does not hold the state's rows.
+            DamagedStateError: the file is missing or does not hold the state's rows.
         """
         self._added = self._added_in_state = state["added"]
         slots = self._slots_of(torch.arange(len(self)))
@@ -95,7 +95,7 @@ class Ring:
         self._map(self._path)
         found = _checksums(self._rows[slots]) if self._rows is not None else None
         if found is None or not torch.equal(found, state["checksums"]):
-            raise DamagedMemoryError(
+            raise DamagedStateError(
                 f"A run's state and {self._path.name} beside it must belong together, but that file is missing, "
                 f"damaged or of another state. Delete the state in {self._path.parent} to start this run anew."
             )

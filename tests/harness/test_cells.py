@@ -139,6 +139,24 @@ def test_a_state_that_was_cut_short_is_set_aside_and_the_run_begins_anew(full, t
     assert not list(store.cell(cell_id).glob("state*"))
 
 
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b""), Path.unlink])
+def test_a_state_that_is_damaged_on_the_way_begins_the_run_anew(full, tmp_path_factory, damage):
+    store, cell_id, where = full
+    other = Store(shutil.copytree(store.root, tmp_path_factory.mktemp("uninterrupted") / "runs"))
+    run_cell(cell_id, Where(other.root, None, where.teachers, "cpu", 1))
+    times = []
+
+    def damaged_at_the_end(record):
+        times.append(record["epoch"])
+        if times == [1, 2, 3, 4]:
+            damage(store.cell(cell_id) / "state.pt")
+
+    run_cell(cell_id, where, report=damaged_at_the_end)
+    assert times == [1, 2, 3, 4, 1, 2, 3, 4]
+    assert numbers(store, cell_id) == numbers(other, cell_id)
+    assert not list(store.cell(cell_id).glob("state*"))
+
+
 @pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"\0" * path.stat().st_size), Path.unlink])
 def test_images_that_were_damaged_begin_the_run_anew(store, tmp_path_factory, damage):
     settings = {"generator_steps": 2, "student_steps": 2, "iterations_per_epoch": 1, "epochs": 3, "batch_size": 8}

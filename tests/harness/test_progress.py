@@ -44,6 +44,18 @@ def test_cells_that_end_are_named_with_their_outcome(store):
     assert all(word in lines[1] for word in ("[2/2]", "B [x], seed 1", "failed", "[Errno 28] disk full"))
 
 
+def test_a_failure_of_a_former_call_is_not_shown_again(store):
+    write_json(store.cell("a") / "failure.json", {"error": "OSError: once", "time": 1.0})
+    view, file = view_of(store, terminal=False)
+    view.update()  # before the cell is tried again
+    assert (file.getvalue(), view._note()) == ("", "")
+    write_json(store.cell("a") / "failure.json", {"error": "OSError: twice", "time": 2.0})
+    view.update()
+    view.update()
+    assert file.getvalue().count("failed") == 1
+    assert "twice" in file.getvalue()
+
+
 def test_bars_show_running_cells_the_best_so_far_and_the_time_left(store):
     view, file = view_of(store, terminal=True)
     RunLog(store.cell("b")).append(record(1, 0.5))
