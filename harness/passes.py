@@ -6,14 +6,18 @@ are left out: the classifiers' passes are what methods spend most on, and what t
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from dfkd.config import REAL_METHODS, RunConfig
 from dfkd.errors import ConfigError
 from dfkd.overrides import with_overrides
 from search_spaces import Grid
 
-RHYTHM = ("schedule.iterations_per_epoch", "schedule.generator_steps", "schedule.student_steps")
-"""What is changed to bring a row to another's cost."""
+ROUNDS = "schedule.iterations_per_epoch"
+"""What is changed to bring a run to another's cost."""
+
+STEPS = ("schedule.generator_steps", "schedule.student_steps")
+"""Of a round: changed where one alone is too dear, unless they are what the run is about."""
 
 
 @dataclass(frozen=True)
@@ -77,20 +81,30 @@ def passes_of(config: RunConfig) -> int:
     return round((passes_of_round(config) * rounds + in_warm_up) * schedule.batch_size)
 
 
-def matched(config: RunConfig, passes: int) -> RunConfig:
+def matched(config: RunConfig, passes: int, *, overrides: Mapping[str, object] = MappingProxyType({})) -> RunConfig:
     """Return ``config`` with as many rounds an epoch as cost closest to ``passes`` in all, and at least one.
 
-    Where one round an epoch is already too dear, its generator and student steps are cut in proportion.
+    Where one round an epoch is already too dear, its generator and student steps are cut in proportion, unless the
+    run's own ``overrides`` set them.
+
+    Raises:
+        ConfigError: one round is too dear, and its steps are set.
     """
     # Of many rounds, because few have no warm-up.
-    rounds = 1000 * passes / passes_of(with_overrides(config, {"schedule.iterations_per_epoch": 1000}))
+    rounds = 1000 * passes / passes_of(with_overrides(config, {ROUNDS: 1000}))
     if rounds >= 1:
-        return with_overrides(config, {"schedule.iterations_per_epoch": round(rounds)})
+        return with_overrides(config, {ROUNDS: round(rounds)})
+    if asked := [key for key in STEPS if key in overrides]:
+        raise ConfigError(
+            f"With `--match-budget` a round must cost no more than an epoch of the reference, but with "
+            f"{' and '.join(f'`{key}={overrides[key]}`' for key in asked)} it costs {1 / rounds:.2f} of one. Ask for "
+            "fewer steps."
+        )
     steps = {
         f"schedule.{phase}_steps": max(1, round(rounds * getattr(config.schedule, f"{phase}_steps")))
         for phase in ("generator", "student")
     }
-    return with_overrides(config, {"schedule.iterations_per_epoch": 1, **steps})
+    return with_overrides(config, {ROUNDS: 1, **steps})
 
 
 def match_rows(grid: Grid, rows: Mapping[str, RunConfig], reference: str) -> dict[str, RunConfig]:
@@ -99,25 +113,30 @@ def match_rows(grid: Grid, rows: Mapping[str, RunConfig], reference: str) -> dic
     Upper bounds stay as they are: as many student steps of as many images as the reference.
 
     Raises:
-        ConfigError: the reference learns from real images, or a row fixes its own rhythm.
+        ConfigError: the reference learns from real images, or a row fixes how many rounds it has, or steps of a round
+            that are too many.
     """
     if rows[reference].learns_from_real_images:
         raise ConfigError(
             f"`--match-budget` must have a data-free row to match, but {grid.path}'s reference is {reference!r}, "
             "which learns from real images. Name another as `reference`."
         )
-    for row in grid.rows:
-        for key in RHYTHM:
-            if key in row.overrides:
-                raise ConfigError(
-                    f"`--match-budget` must be free to choose a row's rhythm, but {row.name!r} of {grid.path} sets "
-                    f"`{key}`. Leave `--match-budget` out, or edit a copy of the file."
-                )
+    own = {row.name: row.overrides for row in grid.rows}
+    for name in rows:
+        if ROUNDS in own[name]:
+            raise ConfigError(
+                f"`--match-budget` must be free to choose a row's rounds, but {name!r} of {grid.path} sets "
+                f"`{ROUNDS}`. Leave `--match-budget` out, or edit a copy of the file."
+            )
     passes = passes_of(rows[reference])
     return {
-        name: config if name == reference or config.learns_from_real_images else matched(config, passes)
+        name: config if _stays(name, config, reference) else matched(config, passes, overrides=own[name])
         for name, config in rows.items()
     }
+
+
+def _stays(name: str, config: RunConfig, reference: str) -> bool:
+    return name == reference or config.learns_from_real_images
 
 
 def passes_words(rows: Mapping[str, RunConfig], reference: str) -> str | None:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from harness.cli.grids import conclude
 from harness.cli.options import errors
+from harness.passes import ROUNDS
 from harness.store import Store
 
 if TYPE_CHECKING:
@@ -48,12 +49,12 @@ def conclude_search(
         point = asked.points.point_of(asked.points.base) or {}
         console.print(f"As it is: {show_values(as_it_is, asked.objectives)}  {show_point(point)}", markup=False)
     if len(asked.objectives) > 1:
-        console.print(_front_table(front, asked.objectives))
+        console.print(_front_table(front, asked))
     else:
         best = front[0]
         values = show_values(best.values, asked.objectives)
         console.print(f"Best: {values}  {_origin(best)}, cell {best.user_attrs['cell']}")
-        console.print(f"  as a grid's or a run's settings: {_as_options(best)}", markup=False)
+        console.print(f"  as a grid's or a run's settings: {_as_options(best, asked)}", markup=False)
     chosen = distinct_best(study.trials, asked.objectives, count=count, besides=start)
     write_best_grid(folder / "best.toml", asked.points.space, chosen)
     return chosen
@@ -74,29 +75,33 @@ def _origin(trial: "FrozenTrial") -> str:
     return "a run in MLflow" if trial.user_attrs.get("source") == "MLflow" else "a cell that was there before"
 
 
-def _as_options(trial: "FrozenTrial") -> str:
-    return " ".join(f"--set {shlex.quote(f'{key}={value}')}" for key, value in trial.params.items())
+def _as_options(trial: "FrozenTrial", asked: "PreparedSearch") -> str:
+    settings = dict(trial.params)
+    if asked.points.passes is not None:
+        settings[ROUNDS] = asked.points.cell(trial.params).config.schedule.iterations_per_epoch
+    return " ".join(f"--set {shlex.quote(f'{key}={value}')}" for key, value in settings.items())
 
 
-def _front_table(front: Sequence["FrozenTrial"], objectives: Sequence["Objective"]) -> Table:
+def _front_table(front: Sequence["FrozenTrial"], asked: "PreparedSearch") -> Table:
     title = "Pareto front: trials that no other one beats in one objective and equals in the rest"
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("trial", no_wrap=True)
-    for objective in objectives:
+    for objective in asked.objectives:
         table.add_column(objective.title, justify="right")
     table.add_column("settings")
     by_cell = {trial.user_attrs["cell"]: trial for trial in reversed(front)}
     for trial in reversed(by_cell.values()):
-        values = [objective.show(value) for objective, value in zip(objectives, trial.values, strict=True)]
-        table.add_row(_origin(trial), *values, _as_options(trial))
+        values = [objective.show(value) for objective, value in zip(asked.objectives, trial.values, strict=True)]
+        table.add_row(_origin(trial), *values, _as_options(trial, asked))
     return table
 
 
-def hint_at_seeds(path: Path, console: Console) -> None:
+def hint_at_seeds(path: Path, console: Console, *, match_budget: bool) -> None:
     """Say how to find out whether the best is more than luck."""
+    matched = " with `--match-budget`" if match_budget else ""
     console.print(
         "How much of the gain is left on other seeds: the same command with `--then-confirm 3 --seeds` and seeds that "
-        f"it has not used; or dfkd ablate, then dfkd report, of the grid\n  {path}",
+        f"it has not used; or dfkd ablate, then dfkd report,{matched} of the grid\n  {path}",
         markup=False,
     )
 

@@ -24,6 +24,7 @@ from harness.cli.options import (
     Engine,
     EngineOption,
     GpusOption,
+    MatchOption,
     Pack,
     PackOption,
     PrecisionOption,
@@ -64,6 +65,7 @@ def search(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of every trial's run, and of the suggestions.")] = 0,
     settings: SetOption = None,
     precision: PrecisionOption = None,
+    match_budget: MatchOption = False,
     objectives: Annotated[
         str,
         typer.Option(
@@ -158,7 +160,7 @@ def search(
     if grace is not None and not asha:
         raise ConfigError(f"`--grace` must go with `--asha`, but there is only `--grace {grace}`. Leave it out.")
     if ablate is not None:
-        _check_ablation(patience, warm_start_mlflow, then_confirm, objectives)
+        _check_ablation(patience, warm_start_mlflow, then_confirm, objectives, match_budget=match_budget)
     fresh = _fresh_seeds(then_confirm, seeds, seed)
     loaded, wanted = load_space(space), parse_objectives(objectives)
     check_pack(pack, address=address, executor=executor)
@@ -171,7 +173,7 @@ def search(
     settings = with_precision(
         settings, precision, dataset=dataset, budget=budget, device=device, threads=cpus_per_trial, store=store
     )
-    task = Task(dataset, budget, seed, parse_settings(settings or []), root, teacher)
+    task = Task(dataset, budget, seed, parse_settings(settings or []), root, teacher, match_budget)
     console = Console(highlight=False, soft_wrap=True)
     asked = prepare_search(loaded, task, objectives=wanted, store=opened)
     room = room_of(chosen, cpus_per_trial, gpus_per_trial, workers=workers, address=address)
@@ -199,6 +201,8 @@ def search(
             return retune(ablation, runner, store=opened, limits=limits, sampler=sampler, grace=first, seeds=fresh)
         moved = noise_of(asked, opened, patience=patience, noise=noise, kept=fresh)
         console.print(f"{loaded.title} ({loaded.name}): {trials} trials on {titles}")
+        if asked.points.passes is not None:
+            console.print(f"Every trial costs {asked.points.passes:,} passes of teacher and student, or nearly so.")
         taken = read_mlflow(warm_start_mlflow, asked.points, wanted) if warm_start_mlflow else None
         if taken:
             console.print(f"From MLflow: {taken.words}.", markup=False)
@@ -225,12 +229,17 @@ def search(
             markup=False,
         )
         return 130
-    hint_at_seeds(opened.root / "studies" / asked.name / "best.toml", console)
+    hint_at_seeds(opened.root / "studies" / asked.name / "best.toml", console, match_budget=match_budget)
     return 0
 
 
 def _check_ablation(
-    patience: int | None, warm_start_mlflow: str | None, then_confirm: int | None, objectives: str
+    patience: int | None,
+    warm_start_mlflow: str | None,
+    then_confirm: int | None,
+    objectives: str,
+    *,
+    match_budget: bool,
 ) -> None:
     """Raise ConfigError for what would make the searches of the rows unlike each other."""
     rule = "The searches of `--ablate` must be alike, so that their best can be compared, but"
@@ -242,6 +251,10 @@ def _check_ablation(
         raise ConfigError(
             f"`--ablate` must confirm the one best of every row, but `--then-confirm {then_confirm}` was given. Write "
             "`--then-confirm 1`."
+        )
+    if match_budget:
+        raise ConfigError(
+            f"{rule} `--match-budget` would bring each to the cost of its own row, not of the others. Leave it out."
         )
     if "," in objectives:
         raise ConfigError(f"`--ablate` must have one objective, but `--objectives` is {objectives}.")

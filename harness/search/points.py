@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from dfkd.config import RunConfig
 from dfkd.overrides import Scalar, flatten, with_overrides
+from harness.passes import matched
 from harness.plan import Cell
 from search_spaces import Choices, GridFile, Row, Space
 
@@ -42,6 +43,8 @@ class Points:
     """Of those that learn from real images."""
     classes: int
     """How many the networks tell apart."""
+    passes: int | None = None
+    """What every cell is to cost (``harness.passes``); None where each costs what its rhythm costs."""
 
     def cell_of(self, config: RunConfig) -> Cell:
         """Return the cell that runs ``config`` with the search's teacher and images."""
@@ -52,9 +55,10 @@ class Points:
         """Return the cell at ``point``; points that differ in what has no effect have one cell.
 
         Raises:
-            ConfigError: the values break a rule together.
+            ConfigError: the values break a rule together, or one round of theirs is too dear.
         """
-        return self.cell_of(with_overrides(self.base, point))
+        config = with_overrides(self.base, point)
+        return self.cell_of(config if self.passes is None else matched(config, self.passes, overrides=point))
 
     def point_of(self, config: RunConfig) -> Point | None:
         """Return where in the space the search would run ``config``, whatever its seed; None if it never would."""

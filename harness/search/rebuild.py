@@ -31,6 +31,7 @@ def note_search(store: Store, name: str, points: Points, *, objectives: list[str
         "test_fingerprint": points.test_fingerprint,
         "train_fingerprint": points.train_fingerprint,
         "classes": points.classes,
+        "passes": points.passes,
     }
     write_json(folder / "search.json", about)
 
@@ -49,6 +50,7 @@ def rebuild_studies(store: Store, moment: str) -> Iterator[tuple[str, str]]:
             about["test_fingerprint"],
             about["train_fingerprint"],
             about["classes"],
+            about.get("passes"),
         )
         journal = folder / "journal.log"
         if journal.exists():

@@ -20,6 +20,7 @@ from harness.inputs import EAGER, Execution, Where, slow_arithmetic, teacher_com
 from harness.layers import refuse_shared_keys
 from harness.live import driving, plans_of_others
 from harness.mirror import Mirror, default_uri
+from harness.passes import passes_of
 from harness.plan import digest, expand
 from harness.room import Room
 from harness.search.again import Again
@@ -54,6 +55,8 @@ class Task:
     data_root: Path | None
     teacher: Path | None
     """The teacher's checkpoint; None for the store's own."""
+    match_budget: bool = False
+    """Whether every trial is given as many rounds as make it cost what the settings as they are cost."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,12 @@ class PreparedSearch:
 def prepare_grid(path: Path, task: Task, seeds: tuple[int, ...], *, store: Store) -> Prepared:
     """Return the plan of a grid of a space's points, with the task's images, teacher, budget and settings."""
     request = expand(
-        load_grid(str(path)), dataset=task.dataset, budget=task.budget, seeds=seeds, settings=task.settings
+        load_grid(str(path)),
+        dataset=task.dataset,
+        budget=task.budget,
+        seeds=seeds,
+        settings=task.settings,
+        match_budget=task.match_budget,
     )
     return prepare(
         request, store=store, data_root=task.data_root, teacher=task.teacher, teacher_needed=True, cache=True
@@ -139,7 +147,12 @@ def prepare_search(
                 "copy of the file."
             )
     request = expand(
-        grid_of(space), dataset=task.dataset, budget=task.budget, seeds=(task.seed,), settings=task.settings
+        grid_of(space),
+        dataset=task.dataset,
+        budget=task.budget,
+        seeds=(task.seed,),
+        settings=task.settings,
+        match_budget=task.match_budget,
     )
     base = with_overrides(request.base, {"seed": task.seed})
     if OBJECTIVES["accuracy"] in objectives and base.data.validation_fraction == 0:
@@ -158,12 +171,14 @@ def prepare_search(
     cells = list(prepared.cells.values())
     shown = next((cell.train_fingerprint for cell in cells if cell.train_fingerprint), None)
     classes = int(prepared.plan.context["classes"])
-    points = Points(space, base, cells[0].teacher_hash, cells[0].test_fingerprint, shown, classes)
+    passes = passes_of(base) if task.match_budget else None
+    points = Points(space, base, cells[0].teacher_hash, cells[0].test_fingerprint, shown, classes, passes)
     kept_aside = None
     if base.data.validation_fraction > 0:
         kept_aside = load_validation_images(base.data, root=task.data_root, cache=store.cache).fingerprint
     outside = [changed(base, ("",)), points.teacher_hash, points.test_fingerprint, kept_aside, NUMERICS]
     outside += [purpose] if purpose else []
+    outside += ["matched"] if task.match_budget else []
     name = f"{space.name}-{digest([*outside, [objective.name for objective in objectives]])[:8]}"
     return PreparedSearch(task, prepared, points, objectives, name)
 

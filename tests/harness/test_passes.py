@@ -76,6 +76,18 @@ def test_a_round_that_is_too_dear_is_cut_in_proportion():
     assert (schedule.iterations_per_epoch, schedule.generator_steps, schedule.student_steps) == (1, 10, 20)
 
 
+def test_a_row_may_set_its_steps_and_gets_the_rounds_for_them(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('[[row]]\nname = "a"\n[[row]]\nname = "b"\nset = { "schedule.student_steps" = 16 }\n')
+    rhythm = {"schedule.iterations_per_epoch": 12, "schedule.generator_steps": 8, "schedule.student_steps": 12}
+    request = expand(
+        load_grid(str(path)), dataset="digits", budget="smoke", seeds=(0,), settings=rhythm, match_budget=True
+    )
+    schedule = request.rows["b"].schedule
+    # 12 rounds of 8 * 4 + 12 * 3 = 68 passes are 816; 816 / (8 * 4 + 16 * 3) = 10.2
+    assert (schedule.generator_steps, schedule.student_steps, schedule.iterations_per_epoch) == (8, 16, 10)
+
+
 def test_rows_of_a_grid_are_matched_and_the_rest_of_them_is_left_alone():
     plain, even = (
         expand(load_grid("table1"), dataset="digits", budget="demo", seeds=(0,), settings={}, match_budget=match)
@@ -104,7 +116,14 @@ def test_rows_of_a_grid_are_matched_and_the_rest_of_them_is_left_alone():
     ("text", "words"),
     [
         ('[[row]]\nname = "r"\nset = { method = "scratch" }\n', "reference is 'r', which learns from real images"),
-        ('[[row]]\nname = "a"\n[[row]]\nname = "b"\nset = { "schedule.student_steps" = 3 }\n', "'b'.*student_steps"),
+        (
+            '[[row]]\nname = "a"\n[[row]]\nname = "b"\nset = { "schedule.iterations_per_epoch" = 3 }\n',
+            "'b'.*iterations_per_epoch",
+        ),
+        (
+            '[[row]]\nname = "a"\n[[row]]\nname = "b"\nset = { "schedule.student_steps" = 3000 }\n',
+            "student_steps=3000` it costs .* fewer steps",
+        ),
     ],
 )
 def test_what_cannot_be_matched_is_refused(text, words, tmp_path):
