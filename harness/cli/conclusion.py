@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from harness.cli.grids import conclude
 from harness.cli.options import errors
+from harness.cli.outcome import conclude
 from harness.passes import ROUNDS
 from harness.store import Store
 

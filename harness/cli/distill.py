@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from harness.cli.grids import conclude
 from harness.cli.options import (
     DEFAULT_DATASET,
     DEFAULT_STORE,
@@ -26,6 +25,7 @@ from harness.cli.options import (
     TrackingOption,
     guarded,
 )
+from harness.cli.outcome import conclude
 from harness.cli.precision import with_precision
 from harness.layers import parse_settings
 from harness.plan import expand

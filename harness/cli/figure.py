@@ -161,9 +161,8 @@ def figure(
         if is_cell(target) and not rows:
             cells = of_cell(opened, target)
         else:
-            plan = plan_of(
-                request_of(target, dataset, budget, seeds, settings), opened, data_root=data_root, teacher=teacher
-            )
+            request = request_of(target, dataset, budget, seeds, settings, match_budget=match_budget)
+            plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
             cells = cells_of_rows(plan, opened, asked.rows)
         with refusals():
             figures = {"": (network_figure(name, opened, cells, asked), None)}

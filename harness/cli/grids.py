@@ -4,7 +4,6 @@ import json
 import shlex
 import sys
 from collections import defaultdict
-from collections.abc import Collection
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -49,9 +48,10 @@ from harness.cli.options import (
     guarded,
     request_of,
 )
+from harness.cli.outcome import conclude
 from harness.cli.precision import with_precision
 from harness.cli.status import counts_sentence
-from harness.records import CellRecord, Plan, PlannedCell, plan_columns
+from harness.records import Plan, PlannedCell, plan_columns
 from harness.staleness import code_counts, stale_cells
 from harness.store import Snapshot, Store, counts, known_store, open_store
 
@@ -279,34 +279,3 @@ def ablate(
     if cut:
         console.print(cut.after(), markup=False)
     return exit_status
-
-
-def conclude(plan: Plan, store: Store, console: Console, *, left_out: Collection[str] = ()) -> int:
-    """List the cells that are not done, with their errors, but for those ``left_out``; return the exit status."""
-    names = {cell.id: f"{cell.row}, seed {cell.seed}" for cell in reversed(plan.cells)}
-    records = [store.read(cell_id) for cell_id in plan.ids]
-    open_cells = [record for record in records if not record.ended]
-    wanted = [record for record in open_cells if record.id not in left_out]
-    for record in wanted:
-        errors.print(f"failed: {names[record.id]}: {_why_open(record, store)}", markup=False)
-    if any((record.failure or {}).get("quarantined") for record in wanted):
-        errors.print("Quarantined cells are left alone; `--release` tries them again.", markup=False)
-    diverged = [record for record in records if record.diverged]
-    for record in diverged:
-        assert record.diverged is not None
-        console.print(f"diverged: {names[record.id]}: {record.diverged['error']}", markup=False)
-    done = len(plan.ids) - len(open_cells)
-    of_them = f" ({len(diverged)} of them diverged)" if diverged else ""
-    console.print(f"{done} of {len(plan.ids)} cells done{of_them}, in {store.root}", soft_wrap=True)
-    return 1 if wanted else 0
-
-
-def _why_open(record: CellRecord, store: Store) -> str:
-    """Return why a cell has not ended, in one line and where to read more."""
-    if record.failure is None:
-        return "not finished: another process may be running it"
-    left_alone = (
-        f"quarantined after {record.failure['attempts']} attempts: " if record.failure.get("quarantined") else ""
-    )
-    trace = store.cell(record.id) / "failure.json"
-    return f"{left_alone}{record.failure['error']}\n        traceback in {trace}"

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from harness.cli.grids import conclude
 from harness.cli.options import errors
+from harness.cli.outcome import conclude
 from harness.store import Store
 
 if TYPE_CHECKING:

@@ -115,6 +115,18 @@ def test_rows_of_a_grid_stand_beside_the_teacher(run, finished, tmp_path, monkey
     assert [text.get_text() for text in shown.legends[0].get_texts()] == ["0", "2"]
 
 
+def test_rows_of_matched_budgets_are_other_cells(run, finished, tmp_path, monkeypatch):
+    import harness.cli.figure
+
+    real, asked = harness.cli.figure.request_of, []
+    monkeypatch.setattr(
+        harness.cli.figure, "request_of", lambda *args, **kwargs: asked.append(kwargs) or real(*args, **kwargs)
+    )
+    row = ("features", "table1", "DFKD-FGVC", "--classes", "0,2", *SETTINGS)
+    drawn(monkeypatch, run, finished, tmp_path, *row, "--match-budget")
+    assert asked == [{"match_budget": True}]
+
+
 def test_grad_cam_is_of_real_and_synthetic_images(run, finished, tmp_path, monkeypatch):
     shown = drawn(monkeypatch, run, finished, tmp_path, "gradcam", "plain", "--images", "2", "--stage", "2")
     heads = [axes.get_title().split("\n")[0] for axes in shown.axes[:4]]
