@@ -22,6 +22,9 @@ FORMATS = ("terminal", "markdown", "latex", "html", "csv", "excel")
 WIDTH = 100
 """Of the terminal's table and caption, in characters."""
 
+NAMES = 24
+"""Of rows' names there, before longer ones fold."""
+
 WORDS = 24
 """Characters above which a page gives an entry the room of a sentence."""
 
@@ -76,8 +79,10 @@ def _terminal(sheet: Sheet, *, color: bool) -> str:
     for i, column in enumerate(sheet.columns):
         justify = "right" if column.number else "left"
         texts = [column.name, *(line[i].text + plain.get(line[i].mark, "") for line in sheet.lines)]
-        least = max(map(cell_len, texts)) if i else None
-        table.add_column(column.name, justify=justify, min_width=least, overflow="fold")  # type: ignore[arg-type]
+        longest = max(map(cell_len, texts))
+        # Without `no_wrap`, rich would narrow the widest columns first, whatever their least width, and cut the last.
+        least = longest if i else min(longest, NAMES)
+        table.add_column(column.name, justify=justify, min_width=least, no_wrap=i > 0, overflow="fold")  # type: ignore[arg-type]
     for i, line in enumerate(sheet.lines):
         if i in sheet.rules:
             table.add_section()

@@ -35,8 +35,6 @@ class Published:
     datasets: tuple[str, ...]
     teacher: Mapping[str, Sequence[float]]
     rows: Mapping[str, Sequence[float]]
-    only: Mapping[str, Sequence[float]]
-    """Of methods that are not implemented here."""
     claims: tuple[Claim, ...]
 
     def shown(self, dataset: str | None) -> tuple[str, ...]:
@@ -45,7 +43,7 @@ class Published:
 
     def figure(self, row: str, dataset: str) -> float | None:
         """Return what the paper prints for a row on a data set."""
-        figures = {**self.teacher, **self.rows, **self.only}.get(row)
+        figures = {**self.teacher, **self.rows}.get(row)
         return None if figures is None else figures[self.datasets.index(dataset)]
 
     def datasets_of(self, ours: Sequence[str | None]) -> tuple[str, ...]:
@@ -54,7 +52,7 @@ class Published:
         return tuple(name for name in self.datasets if name in wanted)
 
     def beside(self, sheet: Sheet, *, plan: Plan, accuracy: "pd.Series[float]") -> Sheet:
-        """Return ``sheet`` with the paper's figures as columns, its other methods as lines, and what agrees as notes.
+        """Return ``sheet`` with the paper's figures as columns, its teacher as a line, and what agrees as notes.
 
         ``accuracy`` is ours by row, in percent, NaN where there is none.
         """
@@ -63,7 +61,8 @@ class Published:
         ours = tuple((Entry(name), *blank) for name in self.teacher)
         rules = (*sheet.rules, len(sheet.lines)) if ours else sheet.rules
         wider = replace(sheet, lines=(*sheet.lines, *ours), rules=rules)
-        return self.joined(wider, datasets, self.agreement(accuracy, datasets), ruled=not ours)
+        joined = self.joined(wider, datasets, self.agreement(accuracy, datasets))
+        return replace(joined, caption=f"{joined.caption} Below the last rule: the paper's alone.") if ours else joined
 
     def joined(
         self,
@@ -72,28 +71,23 @@ class Published:
         notes: Sequence[str],
         *,
         aliases: Mapping[str, str] | None = None,
-        ruled: bool = True,
     ) -> Sheet:
         """Return ``sheet`` with the paper's figures on ``datasets``; ``aliases`` are the paper's names of our rows."""
         names = [line[0].text.removesuffix(f" {DAGGER}") for line in sheet.lines]
-        extra = [name for name in self.only if name not in names]
-        blank = (Entry(MISSING),) * (len(sheet.columns) - 1)
-        ours = [*sheet.lines, *((Entry(name), *blank) for name in extra)]
-        known = {name: (aliases or {}).get(name, name) for name in [*names, *extra]}
+        known = {name: (aliases or {}).get(name, name) for name in names}
         figures = {name: [self.figure(theirs, dataset) for dataset in datasets] for name, theirs in known.items()}
         lines = tuple(
             (*line, *(Entry(MISSING if value is None else f"{value:.2f}") for value in found))
-            for line, found in zip(ours, figures.values(), strict=True)
+            for line, found in zip(sheet.lines, figures.values(), strict=True)
         )
         columns = (*sheet.columns, *(Column(f"Paper: {dataset} (%)", number=True) for dataset in datasets))
         numbers = sheet.numbers.reindex(list(figures)).rename_axis("row")
         for i, dataset in enumerate(datasets):
             numbers[f"paper_{dataset}"] = pd.Series({name: found[i] for name, found in figures.items()}, dtype=float)
-        alone = "; rows below the last rule are the paper's alone" if extra else ""
-        caption = f"{sheet.caption} Paper: {self.paper}, single runs at 224 px, no spread given{alone}."
-        rules = (*sheet.rules, len(sheet.lines)) if extra and ruled else sheet.rules
-        told = (*sheet.notes, *notes)
-        return replace(sheet, caption=caption, columns=columns, lines=lines, numbers=numbers, rules=rules, notes=told)
+        caption = f"{sheet.caption} Paper: {self.paper}, single runs at 224 px, no spread given."
+        return replace(
+            sheet, caption=caption, columns=columns, lines=lines, numbers=numbers, notes=(*sheet.notes, *notes)
+        )
 
     def agreement(self, accuracy: "pd.Series[float]", datasets: Sequence[str] | None = None) -> list[str]:
         """Return in sentences how the order of our means agrees with the paper's, and which of its claims hold here."""
@@ -138,6 +132,4 @@ def published(grid: str) -> Published:
     table = content[grid]
     datasets = content["datasets"][:1] if grid == AIRCRAFT_ALONE else content["datasets"]
     claims = tuple(Claim(claim["text"], tuple(claim["order"])) for claim in table["claims"])
-    return Published(
-        content["paper"], tuple(datasets), table.get("teacher", {}), table["rows"], table.get("only", {}), claims
-    )
+    return Published(content["paper"], tuple(datasets), table.get("teacher", {}), table["rows"], claims)

@@ -58,5 +58,5 @@ def training_curves(
             axes.set_xlim(left=0)
         beside = len(plan.rows) > 4
         place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)} if beside else {}
-        axes.legend(fontsize=8, **place)
+        axes.legend(fontsize=8, handlelength=3.5, **place)  # long enough to tell dashes from a line
     return figure
