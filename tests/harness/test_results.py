@@ -20,7 +20,9 @@ def test_paper_makes_the_committed_tables_again(run, tmp_path, archive):
     )
     assert (status, stderr) == (0, "")
     grids = {plan.grid for plan in read_plans(store) if plan.grid != "distill" and not plan.grid.startswith("search-")}
-    made = {path.name for grid in grids for path in out.glob(f"{grid}*") if path.is_file()}
+    made = {
+        path.name for grid in grids for path in (*out.glob(f"{grid}*"), *out.glob(f"paper-{grid}*")) if path.is_file()
+    }
     committed = {path.name for path in archive.parent.iterdir()} & made
     assert {f"{grid}{end}" for grid in grids for end in (".md", ".csv", "-runs.md")} <= committed
     for name in sorted(committed):
