@@ -4,9 +4,8 @@ A pass is one forward or one backward pass of one of the two networks over one i
 are left out: the classifiers' passes are what methods spend most on, and what the literature counts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from dfkd.config import REAL_METHODS, RunConfig
 from dfkd.errors import ConfigError
@@ -81,30 +80,26 @@ def passes_of(config: RunConfig) -> int:
     return round((passes_of_round(config) * rounds + in_warm_up) * schedule.batch_size)
 
 
-def matched(config: RunConfig, passes: int, *, overrides: Mapping[str, object] = MappingProxyType({})) -> RunConfig:
+def matched(config: RunConfig, passes: int, *, fixed: Collection[str] = ()) -> RunConfig:
     """Return ``config`` with as many rounds an epoch as cost closest to ``passes`` in all, and at least one.
 
-    Where one round an epoch is already too dear, its generator and student steps are cut in proportion, unless the
-    run's own ``overrides`` set them.
+    Where one round an epoch is already too dear, its generator and student steps are cut in proportion, unless one of
+    them is among the fields that the run itself has ``fixed``.
 
     Raises:
-        ConfigError: one round is too dear, and its steps are set.
+        ConfigError: one round is too dear, and its steps are fixed.
     """
     # Of many rounds, because few have no warm-up.
     rounds = 1000 * passes / passes_of(with_overrides(config, {ROUNDS: 1000}))
     if rounds >= 1:
         return with_overrides(config, {ROUNDS: round(rounds)})
-    if asked := [key for key in STEPS if key in overrides]:
+    steps = {key: getattr(config.schedule, key.removeprefix("schedule.")) for key in STEPS}
+    if asked := [f"`{key}={steps[key]}`" for key in STEPS if key in fixed]:
         raise ConfigError(
             f"With `--match-budget` a round must cost no more than an epoch of the reference, but with "
-            f"{' and '.join(f'`{key}={overrides[key]}`' for key in asked)} it costs {1 / rounds:.2f} of one. Ask for "
-            "fewer steps."
+            f"{' and '.join(asked)} it costs {1 / rounds:.2f} of one. Ask for fewer steps."
         )
-    steps = {
-        f"schedule.{phase}_steps": max(1, round(rounds * getattr(config.schedule, f"{phase}_steps")))
-        for phase in ("generator", "student")
-    }
-    return with_overrides(config, {ROUNDS: 1, **steps})
+    return with_overrides(config, {ROUNDS: 1} | {key: max(1, round(rounds * number)) for key, number in steps.items()})
 
 
 def match_rows(grid: Grid, rows: Mapping[str, RunConfig], reference: str) -> dict[str, RunConfig]:
@@ -130,23 +125,20 @@ def match_rows(grid: Grid, rows: Mapping[str, RunConfig], reference: str) -> dic
             )
     passes = passes_of(rows[reference])
     return {
-        name: config if _stays(name, config, reference) else matched(config, passes, overrides=own[name])
+        name: matched(config, passes, fixed=own[name]) if _is_matched(name, config, reference) else config
         for name, config in rows.items()
     }
 
 
-def _stays(name: str, config: RunConfig, reference: str) -> bool:
-    return name == reference or config.learns_from_real_images
+def _is_matched(name: str, config: RunConfig, reference: str) -> bool:
+    """Return whether a row's cost is brought to the reference's: upper bounds' is not."""
+    return name != reference and not config.learns_from_real_images
 
 
 def passes_words(rows: Mapping[str, RunConfig], reference: str) -> str | None:
     """Return what each data-free row costs beside the reference, in a sentence; None where all cost the same."""
     base = passes_of(rows[reference])
-    others = {
-        name: passes_of(config) / base
-        for name, config in rows.items()
-        if name != reference and not config.learns_from_real_images
-    }
+    others = {name: passes_of(config) / base for name, config in rows.items() if _is_matched(name, config, reference)}
     differing = {name: share for name, share in others.items() if abs(share - 1) > 0.005}
     if rows[reference].learns_from_real_images or not differing:
         return None

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from dfkd.overrides import flatten
 from harness.cli.options import errors
 from harness.cli.outcome import conclude
-from harness.passes import ROUNDS
+from harness.passes import ROUNDS, STEPS
 from harness.store import Store
 
 if TYPE_CHECKING:
@@ -76,9 +77,11 @@ def _origin(trial: "FrozenTrial") -> str:
 
 
 def _as_options(trial: "FrozenTrial", asked: "PreparedSearch") -> str:
+    """Return the options that make the trial's cell, with the rhythm that a matched budget has given it."""
     settings = dict(trial.params)
     if asked.points.passes is not None:
-        settings[ROUNDS] = asked.points.cell(trial.params).config.schedule.iterations_per_epoch
+        ran = flatten(asked.points.cell(trial.params).config)
+        settings |= {key: ran[key] for key in (ROUNDS, *STEPS)}
     return " ".join(f"--set {shlex.quote(f'{key}={value}')}" for key, value in settings.items())
 
 
@@ -98,7 +101,7 @@ def _front_table(front: Sequence["FrozenTrial"], asked: "PreparedSearch") -> Tab
 
 def hint_at_seeds(path: Path, console: Console, *, match_budget: bool) -> None:
     """Say how to find out whether the best is more than luck."""
-    matched = " with `--match-budget`" if match_budget else ""
+    matched = " both with `--match-budget`," if match_budget else ""
     console.print(
         "How much of the gain is left on other seeds: the same command with `--then-confirm 3 --seeds` and seeds that "
         f"it has not used; or dfkd ablate, then dfkd report,{matched} of the grid\n  {path}",

@@ -58,7 +58,7 @@ class Points:
             ConfigError: the values break a rule together, or one round of theirs is too dear.
         """
         config = with_overrides(self.base, point)
-        return self.cell_of(config if self.passes is None else matched(config, self.passes, overrides=point))
+        return self.cell_of(config if self.passes is None else matched(config, self.passes, fixed=point))
 
     def point_of(self, config: RunConfig) -> Point | None:
         """Return where in the space the search would run ``config``, whatever its seed; None if it never would."""
