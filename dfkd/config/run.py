@@ -78,7 +78,7 @@ class ComputeConfig:
 
 
 METHODS = (
-    *("dfkd_fgvc", "zskt", "dafl", "dfad", "dfq", "mad", "adi", "zskd", "cmi", "fast", "pre_dfkd"),
+    *("dfkd_fgvc", "zskt", "dafl", "dfad", "dfq", "mad", "adi", "zskd", "cmi", "fast", "pre_dfkd", "own_best"),
     *("scratch", "real_kd"),
 )
 

@@ -4,7 +4,7 @@ import pytest
 
 from dfkd.config import RunConfig
 from dfkd.overrides import KEYS, canonical, flatten, with_overrides
-from search_spaces import SpaceError, available, line_of, load_budget, load_dataset, load_grid
+from search_spaces import SpaceError, available, line_of, load_budget, load_dataset, load_grid, load_method
 
 
 def expanded(name):
@@ -16,7 +16,12 @@ def test_every_row_of_a_built_in_grid_is_a_run_of_its_own(name):
     grid = expanded(name)
     # The defaults have no norm in the generator's blocks, the budget for small machines has: one row is each one's own.
     told_apart = [row for row in grid.rows if row.name != "Generator's blocks: no norm"]
-    rows = [canonical(with_overrides(RunConfig(), {**grid.base, **row.overrides})) for row in told_apart]
+    settings = [{**grid.base, **row.overrides} for row in told_apart]
+    presets = [load_method(each["method"]).overrides if "method" in each else {} for each in settings]
+    rows = [
+        canonical(with_overrides(RunConfig(), {**preset, **each}))
+        for preset, each in zip(presets, settings, strict=True)
+    ]
     assert all(rows.count(row) == 1 for row in rows)
     assert grid.reference in [row.name for row in grid.rows]
 
