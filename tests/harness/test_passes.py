@@ -7,7 +7,7 @@ from dfkd.errors import ConfigError
 from dfkd.overrides import flatten, with_overrides
 from harness.passes import generator_step, matched, passes_of, passes_words, student_step
 from harness.plan import expand
-from search_spaces import load_budget, load_grid, load_method
+from search_spaces import load_grid, load_method
 
 RHYTHM = {
     "schedule.epochs": 2,
@@ -47,10 +47,12 @@ def test_a_run_costs_its_steps(method, generator, student):
 
 def test_our_presets_round_costs_dfkd_fgvcs_in_the_small_budget():
     # So that the two grids with it, matched to one or the other, share its runs. 10 x 2 + 16 x 3 = 8 x 4 + 12 x 3 = 68.
-    budget = load_budget("small").overrides
-    published = of("dfkd_fgvc", budget)
-    ours = with_overrides(of("own_best", {}), {key: budget[key] for key in budget if not key.endswith("_steps")})
-    assert passes_of(ours) == passes_of(published) == 15 * 12 * 8 * 68
+    beside, without = (
+        expand(load_grid(grid), dataset="cub200", budget="small", seeds=(0,), settings={}, match_budget=True).rows
+        for grid in ("own_best", "own_best_leave_one_out")
+    )
+    assert passes_of(beside["Own best"]) == passes_of(beside["DFKD-FGVC"]) == 15 * 12 * 8 * 68
+    assert beside["Own best"] == without["Own best"]
 
 
 def test_a_replay_that_asks_the_teacher_is_counted():

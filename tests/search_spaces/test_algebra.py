@@ -204,9 +204,10 @@ NUMBERS = st.lists(st.integers(0, 4), unique=True, min_size=1, max_size=4)
 
 
 @st.composite
-def products(draw, lists=None):
-    """Return a table with ``product``, and its lists: those given first."""
-    lists = (lists or {}) | {key: draw(NUMBERS) for key in draw(KEYS) if key not in (lists or {})}
+def products(draw, first=()):
+    """Return a table with ``product``, and its lists, of which ``first`` are given as pairs."""
+    lists = dict(first)
+    lists |= {key: draw(NUMBERS) for key in draw(KEYS) if key not in lists}
     listed = ", ".join(f'"{key}" = {items}' for key, items in lists.items())
     return f"[[rows]]\nproduct = {{ {listed} }}\n", lists
 
@@ -224,7 +225,7 @@ def test_a_product_has_the_product_of_its_lengths_and_no_row_twice(made):
 def conditions(draw):
     """Return a table with ``product``, one of its fields, and values of which it has some, but not all it has."""
     key, values = draw(st.sampled_from([BETA, GAMMA])), draw(st.lists(st.integers(0, 4), unique=True, min_size=2))
-    text, _ = draw(products({key: values}))
+    text, _ = draw(products([(key, values)]))
     some = values[: draw(st.integers(1, len(values) - 1))]
     return text, key, draw(st.permutations(some + draw(st.lists(st.integers(5, 12), unique=True))))
 

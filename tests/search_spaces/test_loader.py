@@ -17,11 +17,8 @@ def test_every_row_of_a_built_in_grid_is_a_run_of_its_own(name):
     # The defaults have no norm in the generator's blocks, the budget for small machines has: one row is each one's own.
     told_apart = [row for row in grid.rows if row.name != "Generator's blocks: no norm"]
     settings = [{**grid.base, **row.overrides} for row in told_apart]
-    presets = [load_method(each["method"]).overrides if "method" in each else {} for each in settings]
-    rows = [
-        canonical(with_overrides(RunConfig(), {**preset, **each}))
-        for preset, each in zip(presets, settings, strict=True)
-    ]
+    presets = [load_method(each.get("method", RunConfig().method)).overrides for each in settings]
+    rows = [canonical(with_overrides(RunConfig(), {**a, **b})) for a, b in zip(presets, settings, strict=True)]
     assert all(rows.count(row) == 1 for row in rows)
     assert grid.reference in [row.name for row in grid.rows]
 
