@@ -52,6 +52,8 @@ class GeneratorConfig:
     block_normalisation: str = "none"
     """After each of the four deconvolutions: ``none``, as Table 6 has it, or ``batch`` norm, as the same author's other
     generators have."""
+    negative_slope: float = 0.2
+    """Of the LeakyReLU in the four blocks. Not stated in the paper."""
     beta1: float = 0.5
     """Of Adam."""
     beta2: float = 0.99
@@ -78,6 +80,7 @@ class GeneratorConfig:
         require(self.class_embedding >= 0, "an integer >= 0", "generator.class_embedding", self.class_embedding)
         require_choice("generator.output", self.output, GENERATOR_OUTPUTS)
         require_choice("generator.block_normalisation", self.block_normalisation, BLOCK_NORMALISATIONS)
+        require(0 <= self.negative_slope < 1, "in [0, 1)", "generator.negative_slope", self.negative_slope)
         require_choice("generator.normalisation_when_frozen", self.normalisation_when_frozen, NORMALISATIONS)
         require(0 <= self.beta1 < 1, "in [0, 1)", "generator.beta1", self.beta1)
         require(0 <= self.beta2 < 1, "in [0, 1)", "generator.beta2", self.beta2)

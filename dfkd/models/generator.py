@@ -136,7 +136,7 @@ class AttentionGenerator(nn.Module):
             self.normalise_blocks = nn.ModuleList(
                 nn.BatchNorm2d(channels) if with_norms else nn.Identity() for channels in CHANNELS[1:]
             )
-            self.activate = nn.LeakyReLU(0.2)
+            self.activate = nn.LeakyReLU(config.negative_slope)
             self.to_image = nn.Conv2d(CHANNELS[-1], 3, 3, padding=1)
             self.attend: nn.ModuleList = nn.ModuleList(nn.Identity() for _ in self.upsample)
             self._spread_pixels(torch.randn(8, inputs))

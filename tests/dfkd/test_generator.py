@@ -150,6 +150,19 @@ def test_batch_norm_in_the_blocks_keeps_the_images_apart_and_starts_with_the_sam
     assert shares["normalised"] > 2 * shares["plain"]
 
 
+@pytest.mark.parametrize("slope", [0.2, 0.01])
+def test_what_is_negative_leaves_a_block_times_the_slope(slope):
+    config = GeneratorConfig(noise_size=8, negative_slope=slope, attention=SpatialAttentionConfig(weight=0))
+    network, seen = AttentionGenerator(config, image_size=16, seed=0), {}
+    network.upsample[0].register_forward_hook(lambda module, args, output: seen.update(before=output))
+    network.upsample[1].register_forward_hook(lambda module, args, output: seen.update(after=args[0]))
+    with torch.no_grad():
+        network(torch.randn(4, 8, generator=torch.Generator().manual_seed(0)))
+    before, after = seen["before"], seen["after"]
+    assert (before < 0).any()
+    torch.testing.assert_close(after, torch.where(before < 0, slope * before, before))
+
+
 def test_a_batch_of_another_noise_size_is_an_error():
     with pytest.raises(RuntimeError):
         generator()(torch.randn(2, 9))

@@ -57,6 +57,16 @@ def test_every_way_to_decide_what_the_paper_leaves_open_is_a_row():
     rows |= {tuple(row.overrides.items()) for row in load_grid("teacher_attention").entries}  # needs its own teacher
     wanted = {((key, value),) for key, values in choices.items() for value in values if value != default[key]}
     assert not wanted - rows
+    numbers = {
+        "generator.attention.reduction",
+        "generator.negative_slope",
+        "generator.noise_size",
+        "schedule.iterations_per_epoch",
+        "student_loss.distillation.temperature",
+        "student_loss.mhad.reduction",
+        "student_loss.sfcl.temperature",
+    }
+    assert numbers <= {key for row in rows for key, value in row if value != default[key]}
     request = expand(load_grid("open_choices"), dataset="cub200", budget="smoke", seeds=(0,), settings={})
     plan = planned(request)
     # No row is another one's run, but that one of the two block normalisations is the default.
