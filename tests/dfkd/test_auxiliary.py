@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from dfkd.errors import ConfigError
 from dfkd.models import MODELS, build_classifier
@@ -112,6 +113,38 @@ def test_adapters_lead_from_the_students_channels_to_the_teachers(tiny):
 
 def test_sfcl_needs_no_adapter_between_features_of_one_length(tiny):
     assert isinstance(built(tiny())["sfcl"].adapter, nn.Identity)
+
+
+def contrast_by_hand(weights, teacher, student, *, temperature):
+    """Return equations 8 and 9 as they are written, from the weights of ContrastiveProjection by name."""
+
+    def project(x):
+        for linear, norm in (("project.0", "project.1"), ("project.3", "project.4")):
+            x = x @ weights[f"{linear}.weight"].T
+            x = F.batch_norm(x, None, None, weights[f"{norm}.weight"], weights[f"{norm}.bias"], training=True).relu()
+        return F.linear(x, weights["project.6.weight"], weights["project.6.bias"])
+
+    if "adapter.weight" in weights:
+        student = F.linear(student, weights["adapter.weight"], weights["adapter.bias"])
+    anchors, count = project(teacher), len(teacher)
+    both = torch.cat([anchors, project(student)])
+    scores = torch.exp(F.cosine_similarity(anchors[:, None], both[None], dim=2) / temperature)
+    positives = scores[range(count), range(count, 2 * count)]
+    return -(positives / (scores.sum(dim=1) - scores[range(count), range(count)])).log().mean()
+
+
+@pytest.mark.parametrize("temperature", [None, 0.07, 0.5])
+@pytest.mark.parametrize("student", ["resnet8", "resnet10_half"])
+def test_the_contrast_by_hand_anchors_the_teacher_and_projects_both_by_one_mlp(tiny, student, temperature):
+    # `None` is the default, 0.07. The features are of 64 numbers; resnet10_half's 256 go through the adapter first.
+    config = tiny({} if temperature is None else {"student_loss.sfcl.temperature": temperature})
+    sfcl = built(config, "resnet8", student)["sfcl"]
+    source = torch.Generator().manual_seed(2)
+    for p in sfcl.parameters():  # batch norm starts at 1 and 0, where forgetting it would not be seen
+        nn.init.normal_(p, std=0.5, generator=source)
+    theirs, own = (torch.randn(5, size, generator=source) for size in (64, {"resnet8": 64}.get(student, 256)))
+    expected = contrast_by_hand(dict(sfcl.named_parameters()), theirs, own, temperature=temperature or 0.07)
+    torch.testing.assert_close(sfcl(Features([], theirs), Features([], own)), expected, rtol=1e-4, atol=1e-5)
 
 
 def looked_at(module, teacher, student, size):

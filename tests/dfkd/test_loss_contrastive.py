@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from dfkd.config import SFCLConfig
 from dfkd.losses import semantic_contrast
 
 E1, E2 = [1.0, 0.0], [0.0, 1.0]
@@ -17,7 +18,7 @@ def features(seed, count=5):
     return torch.randn(count, 7, generator=source), torch.randn(count, 7, generator=source)
 
 
-@pytest.mark.parametrize("tau", [1.0, 0.5])
+@pytest.mark.parametrize("tau", [1.0, 0.5, 0.07])
 def test_value_by_hand_for_two_images(tau):
     # Teacher e1, e2; student e1, e1. With a = exp(1 / tau):
     # anchor t1: s1 scores a (the positive), s2 a, t2 1: -log(a / (2 a + 1)); anchor t2: all score 1: -log(1 / 3).
@@ -51,7 +52,8 @@ def naive(teacher, student, tau):
     return total / count
 
 
-@given(st.integers(0, 99), st.integers(1, 5), st.floats(0.1, 2.0))
+@given(st.integers(0, 99), st.integers(1, 5), st.floats(0.05, 2.0))
+@example(0, 5, SFCLConfig().temperature)
 def test_equals_the_double_loop(seed, count, tau):
     teacher, student = features(seed, count)
     value = semantic_contrast(teacher, student, temperature=tau)
