@@ -179,6 +179,14 @@ def test_the_defaults_are_the_papers():
     assert config.generator.attention.weight == 0.05
     assert (config.schedule.generator_steps, config.schedule.student_steps) == (20, 15)
     assert (config.schedule.epochs, config.schedule.batch_size) == (200, 64)
+    # R = 3; Adam 1e-3 with betas 0.5 and 0.99; SGD 1e-2 with momentum 0.9 and weight decay 5e-4; ResNet-34 to ResNet-18
+    # at 224 px. Both learning rates fall along a cosine: the paper says so of the student's, which has no other.
+    assert parse_orders(config.student_loss.mhad.orders) == (1, 2, 3)
+    generator, student = config.generator, config.student
+    assert (generator.learning_rate, generator.beta1, generator.beta2) == (1e-3, 0.5, 0.99)
+    assert (student.learning_rate, student.momentum, student.weight_decay) == (1e-2, 0.9, 5e-4)
+    assert generator.schedule == "cosine"
+    assert (config.teacher.architecture, student.architecture, config.data.image_size) == ("resnet34", "resnet18", 224)
 
 
 def dataclasses_in(tree):
