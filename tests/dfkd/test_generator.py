@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from dfkd.config import GeneratorConfig, SpatialAttentionConfig
 from dfkd.models.generator import AttentionGenerator, SpatialAttention, _AttendChannels
@@ -38,6 +39,29 @@ def test_unpooling_puts_each_value_back_where_pooling_found_it():
     assert torch.equal(encoded.flatten(2).gather(2, found.flatten(2)), pooled.flatten(2))
     assert torch.equal(unpooled.flatten(2).gather(2, indices.flatten(2)), values.flatten(2))
     torch.testing.assert_close(unpooled.sum(), values.sum())  # and zero everywhere else: ReLU leaves nothing negative
+
+
+@pytest.mark.parametrize("size", [7, 8])
+def test_the_scores_are_those_of_equations_4_and_5(size):
+    module, x = spatial(channels=16, reduction=4), features(size)
+    source = torch.Generator().manual_seed(1)
+    w = dict(module.named_parameters())
+    for p in w.values():  # batch norm starts at 1 and 0, where forgetting it would not be seen
+        torch.nn.init.normal_(p, std=0.5, generator=source)
+
+    def relu_bn(values, name):
+        return F.batch_norm(values, None, None, w[f"{name}.1.weight"], w[f"{name}.1.bias"], training=True).relu()
+
+    lowered = F.conv2d(x, w["reduce.weight"], w["reduce.bias"])  # A_d, of C / r = 4 channels
+    psi = relu_bn(F.conv2d(lowered, w["encode.0.weight"], padding=1), "encode")
+    pooled, indices = F.max_pool2d(psi, 2, return_indices=True)
+    gamma = relu_bn(F.conv2d(pooled, w["bottom.0.weight"], padding=1), "bottom")
+    risen = relu_bn(F.conv_transpose2d(gamma, w["rise.0.weight"], padding=1), "rise")
+    unpooled = F.max_unpool2d(risen, indices, 2, output_size=(size, size))  # Psi'
+    decoded = relu_bn(F.conv_transpose2d(unpooled, w["decode.0.weight"], padding=1), "decode")
+    expected = F.conv2d(decoded, w["restore.weight"], w["restore.bias"])
+    assert [t.shape[1] for t in (lowered, psi, gamma, risen, decoded, expected)] == [4, 8, 16, 8, 4, 16]
+    torch.testing.assert_close(module.scores(x), expected)
 
 
 @pytest.mark.parametrize(("axis", "dims"), [("channels", 1), ("positions", (2, 3))])
