@@ -45,6 +45,24 @@ VARIANTS = {
         "generator.block_normalisation": "batch",
         "generator.normalisation_when_frozen": "running",
     },
+    "constant-rate-own-attention-of-the-student": {
+        "generator.schedule": "constant",
+        "student_loss.mhad.attention": "student",
+    },
+    "positions-pixels-sizes-temperatures": {
+        "generator.attention.softmax_axis": "positions",
+        "generator.attention.reduction": 4,
+        "generator.output": "pixels",
+        "generator.noise_size": 5,
+        "student_loss.mhad.reduction": 2,
+        "student_loss.distillation.temperature": 4.0,
+        "student_loss.sfcl.temperature": 0.2,
+    },
+    "two-rounds-of-two-steps": {
+        "schedule.iterations_per_epoch": 2,
+        "schedule.generator_steps": 2,
+        "schedule.student_steps": 2,
+    },
     "penultimate": {"student.architecture": "mobilenetv2", "student_loss.mhad.attention": "shared"},
 }
 

@@ -9,6 +9,7 @@ from dfkd.learners import Learners
 from dfkd.loop import distill
 from dfkd.models.auxiliary import build_auxiliary
 from dfkd.teacher import describe_teacher, load_teacher, train_teacher
+from records import numbers, same
 
 CPU = torch.device("cpu")
 TRAINED = {"teacher.attention": "1+2", "teacher.attention_epochs": 2}
@@ -59,15 +60,21 @@ def test_one_stage_takes_its_own_weights(tiny, attentive):
     assert torch.equal(attention.factors.weight, attentive.attention.state["2.factors.weight"])
 
 
-def test_a_run_with_it_resumes_to_the_same_numbers(tiny, attentive, digits, tmp_path):
-    def records(path):
-        return distill(tiny(USED), teacher=attentive, test=digits[1], device=CPU, state_path=path)
+def test_a_run_with_it_resumes_to_the_same_numbers_and_state(tiny, attentive, digits, tmp_path):
+    def records(name):
+        return distill(tiny(USED), teacher=attentive, test=digits[1], device=CPU, state_path=tmp_path / name)
 
-    whole = [record["student_loss.mhad"] for record in records(None)]
-    first = records(tmp_path / "x.pt")
+    whole = list(records("whole.pt"))
+    first = records("parts.pt")
     next(first)
     first.close()
-    assert [record["student_loss.mhad"] for record in records(tmp_path / "x.pt")] == whole
+    assert numbers(records("parts.pt")) == numbers(whole)
+    one, other = (torch.load(tmp_path / name, weights_only=True) for name in ("whole.pt", "parts.pt"))
+    assert numbers(one.pop("history")) == numbers(other.pop("history"))
+    assert same(one, other)
+    # The teacher's side is in the state, as it was trained with the teacher, and still so at the end of the run.
+    for name, value in attentive.attention.state.items():
+        assert torch.equal(other["auxiliary"][f"mhad.attentions.{name}"], value)
 
 
 @pytest.mark.parametrize(
