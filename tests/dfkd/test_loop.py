@@ -111,21 +111,33 @@ def test_validation_images_are_measured_on_and_move_no_other_number(run, digits)
     assert run_summary(history) == run_summary(plain) | {"validation_last": 0.25}
 
 
+ALL_STREAMS = {
+    "student_loss.mhad.attention": "both",
+    "generator.class_embedding": 4,
+    "generator_loss.one_hot.weight": 1.0,
+    "generator_loss.one_hot.labels": "random",
+    "replay.kind": "images",
+}
+"""A run that draws attention for the student too, an embedding, labels, and images to show again."""
+
+
 def test_another_process_gives_the_same_numbers(run, tiny, teacher_path):
+    configurations = [{}, ALL_STREAMS]
     program = f"""
 import json, sys, torch
 from pathlib import Path
 from dfkd import RunConfig, dataset_spec, distill, load_teacher, with_overrides
 from dfkd.loop import TIMINGS
 torch.set_num_threads(1)
-config = with_overrides(RunConfig(), {flatten(tiny())!r})
-test = dataset_spec("digits").load(config.data, root=None, split="test")
-teacher = load_teacher(config, Path({str(teacher_path)!r}), class_names=test.class_names)
-records = distill(config, teacher=teacher, test=test, device=torch.device("cpu"))
-print(json.dumps([{{k: v for k, v in r.items() if k not in TIMINGS}} for r in records]))
+for overrides in {[flatten(tiny(overrides)) for overrides in configurations]!r}:
+    config = with_overrides(RunConfig(), overrides)
+    test = dataset_spec("digits").load(config.data, root=None, split="test")
+    teacher = load_teacher(config, Path({str(teacher_path)!r}), class_names=test.class_names)
+    records = distill(config, teacher=teacher, test=test, device=torch.device("cpu"))
+    print(json.dumps([{{k: v for k, v in r.items() if k not in TIMINGS}} for r in records]))
 """
     there = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
-    assert json.loads(there) == numbers(run())
+    assert [json.loads(line) for line in there.splitlines()] == [numbers(run(each)) for each in configurations]
 
 
 def test_the_test_images_are_only_measured_on(run, tiny, teacher, digits):

@@ -81,6 +81,14 @@ def test_networks_that_do_not_fit_are_refused_before_anything_runs(run, store):
     assert not (store / "cells").exists()
 
 
+@pytest.mark.parametrize("stages", ["9", "2+4"])
+def test_a_stage_that_does_not_exist_is_refused_before_anything_runs(run, store, stages):
+    settings = sets(f"student_loss.mhad.stages={stages}")
+    outcome = run("ablate", "table3", "--budget", "smoke", "--store", str(store), *settings)
+    refused(outcome, "stages that both networks have, 1 to 3", repr(stages), "resnet8 has 3", "stages=penultimate")
+    assert not (store / "cells").exists()
+
+
 @pytest.mark.parametrize("command", ["teacher", "plan", "ablate", "report"])
 class TestDataRoot:
     def test_missing(self, run, tmp_path, command):
