@@ -1,10 +1,13 @@
 """The benchmark of the step runs, and times what it was told to."""
 
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import benchmarks
 from benchmarks import step
 
 TINY = ["data.dataset=digits", "data.image_size=16", "teacher.architecture=resnet8", "student.architecture=resnet8"]
@@ -59,3 +62,17 @@ def test_variants_may_differ_in_how_their_steps_are_run(bench, monkeypatch):
     assert [each.get("checkpoint_activations") for each in made] == [None, True]
     with pytest.raises(SystemExit, match="engine must be one of eager, compile, graphs, not turbo"):
         bench("--variant", "fast", "engine=turbo")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_step_of_each_kind_at_224_px_and_batch_4_stays_within_12_gib(tmp_path):
+    # ResNet-34 to ResNet-18 are the defaults. In a process of its own, so that the peak is of nothing else.
+    sets = ["--set", "data.image_size=224", "--set", "schedule.batch_size=4"]
+    command = [sys.executable, "-m", "benchmarks.step", *sets, "--rounds", "1", "--warm-up", "0"]
+    root = Path(benchmarks.__file__).parent.parent
+    subprocess.run([*command, "--out", str(tmp_path / "x.json")], cwd=root, check=True, capture_output=True)
+    (row,) = json.loads((tmp_path / "x.json").read_text())["rows"]
+    # No less than the numbers of 4 bytes that must be there: the generator's 27.4 M weights with their gradient and two
+    # moments, ResNet-34's 21.4 M, ResNet-18's 11.3 M with gradient and momentum: 4 (4 * 27.4 + 21.4 + 3 * 11.3) MB.
+    assert 4e6 * (4 * 27.4 + 21.4 + 3 * 11.3) < row["peak_memory_bytes"] < 12 * 2**30
