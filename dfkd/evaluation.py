@@ -1,8 +1,10 @@
-"""Test accuracy, on images that are decoded once and stay on the device as bytes."""
+"""Test accuracy, and images that are decoded once and stay on the device as bytes."""
 
 import hashlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from dfkd import NUMERICS
-from dfkd.config import ComputeConfig, DataConfig
-from dfkd.data import DatasetSpec, ImageSet, dataset_spec
+from dfkd.config import ComputeConfig, DataConfig, RunConfig
+from dfkd.data import DatasetSpec, ImageSet, PictureSet, TrainingImages, dataset_spec
 from dfkd.data.validation import Split
 from dfkd.errors import CheckpointError, ConfigError
 from dfkd.files import load, save
@@ -19,6 +21,8 @@ from dfkd.files import load, save
 BATCH = 256
 
 Placed = TypeVar("Placed", bound=nn.Module)
+
+Decoded = TypeVar("Decoded", ImageSet, PictureSet)
 
 
 def autocast(compute: ComputeConfig, device: torch.device) -> AbstractContextManager[object]:
@@ -60,13 +64,16 @@ def load_test_images(config: DataConfig, *, root: Path | None, cache: Path | Non
     return _load_cached(replace(config, validation_fraction=0.0), "test", root=root, cache=cache)
 
 
-def load_training_images(config: DataConfig, *, root: Path | None, cache: Path | None) -> ImageSet:
-    """Return the training images with the border to crop from, for what learns from real images; cached likewise.
+def load_training_images(config: RunConfig, *, root: Path | None, cache: Path | None) -> TrainingImages:
+    """Return the training images with what ``teacher.crop`` crops from, for what learns from them; cached likewise.
 
     Raises:
         DataError: the data set is missing, incomplete or unreadable.
     """
-    return _load_cached(config, "train", root=root, cache=cache)
+    if config.teacher.crop == "square":
+        return _load_cached(config.data, "train", root=root, cache=cache)
+    load_whole = dataset_spec(config.data.dataset).load_whole
+    return _cached(config.data, "train", "whole-", root=root, cache=cache, decode=load_whole, kind=PictureSet)
 
 
 def load_validation_images(config: DataConfig, *, root: Path | None, cache: Path | None) -> ImageSet:
@@ -82,17 +89,31 @@ def load_validation_images(config: DataConfig, *, root: Path | None, cache: Path
 
 
 def _load_cached(config: DataConfig, split: Split, *, root: Path | None, cache: Path | None) -> ImageSet:
-    spec = dataset_spec(config.dataset)
-    signed = repr((NUMERICS, asdict(config), spec.sign(config, root=root, split=split)))
+    load_split = partial(dataset_spec(config.dataset).load, split=split)
+    return _cached(config, split, "", root=root, cache=cache, decode=load_split, kind=ImageSet)
+
+
+def _cached(
+    config: DataConfig,
+    split: Split,
+    prefix: str,
+    *,
+    root: Path | None,
+    cache: Path | None,
+    decode: Callable[..., Decoded],
+    kind: type[Decoded],
+) -> Decoded:
+    """Return what ``decode(config, root=root)`` does; from a file in ``cache``, named ``prefix`` first, if it can."""
+    signed = repr((NUMERICS, asdict(config), dataset_spec(config.dataset).sign(config, root=root, split=split)))
     signature = hashlib.sha256(signed.encode()).hexdigest()
-    path = cache / f"{split}-{config.dataset}-{config.image_size}px-{signature[:16]}.pt" if cache else None
+    path = cache / f"{prefix}{split}-{config.dataset}-{config.image_size}px-{signature[:16]}.pt" if cache else None
     if path and path.is_file():
         try:
             stored = load(path, what=f"cache of {split} images", way_out="")
-            return ImageSet(stored["images"], stored["labels"], tuple(stored["class_names"]), stored["fingerprint"])
-        except (CheckpointError, KeyError):
+            return kind(**{**stored, "class_names": tuple(stored["class_names"])})
+        except (CheckpointError, KeyError, TypeError):
             path.unlink()  # a damaged cache is made anew
-    decoded = spec.load(config, root=root, split=split)
+    decoded = decode(config, root=root)
     if path:
         save({**vars(decoded), "class_names": list(decoded.class_names)}, path)
     return decoded

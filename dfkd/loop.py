@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dfkd.config import REAL_METHODS, RunConfig, ScheduleConfig
-from dfkd.data import ImageSet
+from dfkd.data import ImageSet, TrainingImages
 from dfkd.errors import TrainingDivergedError
 from dfkd.evaluation import accuracy
 from dfkd.learners import Learners
@@ -53,7 +53,7 @@ def distill(
     test: ImageSet,
     device: torch.device,
     state_path: Path | None = None,
-    train: ImageSet | None = None,
+    train: TrainingImages | None = None,
     validation: ImageSet | None = None,
     engine: str = "eager",
     checkpoint_activations: bool = False,
@@ -108,7 +108,7 @@ def _learners(
     config: RunConfig,
     *,
     teacher: Teacher,
-    train: ImageSet | None,
+    train: TrainingImages | None,
     device: torch.device,
     engine: str,
     checkpoint_activations: bool,

@@ -176,7 +176,9 @@ def has_effect(key: str, flat: Mapping[str, Scalar]) -> bool:
         if flat["method"] == "scratch" and key.startswith("student_loss."):
             return False
         # The crop of the real images is that of the teacher's training.
-        return key == "teacher.crop_padding" or not key.startswith(("teacher.", *_UNUSED_WITH_REAL_IMAGES))
+        if key == "teacher.crop_padding":
+            return flat["teacher.crop"] != "resized"
+        return key == "teacher.crop" or not key.startswith(("teacher.", *_UNUSED_WITH_REAL_IMAGES))
     if key in _CONDITIONS:
         return _CONDITIONS[key](flat)
     if any(key.startswith(prefix) and flat[field] not in kinds for prefix, (field, kinds) in _KINDS.items()):

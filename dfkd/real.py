@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dfkd.config import RunConfig
-from dfkd.data import ImageSet, dataset_spec
+from dfkd.data import TrainingImages, dataset_spec
 from dfkd.evaluation import autocast, place
 from dfkd.learners import new_student, student_optimizer
 from dfkd.randomness import generator
@@ -28,7 +28,7 @@ class RealLearners:
     until all were seen, cropped and mirrored as for the teacher.
     """
 
-    def __init__(self, config: RunConfig, *, teacher: Teacher, train: ImageSet, device: torch.device) -> None:
+    def __init__(self, config: RunConfig, *, teacher: Teacher, train: TrainingImages, device: torch.device) -> None:
         self._config = config
         self.device = device
         self.spec = dataset_spec(config.data.dataset)

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from dfkd.augmentation import augment
 from dfkd.config import RunConfig
-from dfkd.data import ImageSet, dataset_spec
+from dfkd.crops import random_crops
+from dfkd.data import TrainingImages, dataset_spec
 from dfkd.evaluation import memory_format
 
 
 def epoch_batches(
-    config: RunConfig, train: ImageSet, *, size: int, order: torch.Generator, augmentation: torch.Generator
+    config: RunConfig, train: TrainingImages, *, size: int, order: torch.Generator, augmentation: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield ``train`` once, in batches of at most ``size``: images of shape (batch, 3, side, side), and labels.
 
@@ -24,16 +24,10 @@ def epoch_batches(
 
 
 def prepared(
-    config: RunConfig, train: ImageSet, indices: Tensor, *, augmentation: torch.Generator
+    config: RunConfig, train: TrainingImages, indices: Tensor, *, augmentation: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Return these images, cropped and mirrored at random and normalised, and their labels, on the images' device."""
     spec = dataset_spec(config.data.dataset)
-    chosen = indices.to(train.images.device)
-    images = augment(
-        train.images[chosen],
-        size=config.data.image_size,
-        padding=config.teacher.crop_padding,
-        flip=spec.flip,
-        source=augmentation,
-    )
-    return spec.normalise_bytes(images).to(memory_format=memory_format(config.compute)), train.labels[chosen]
+    images = random_crops(config, train, indices, flip=spec.flip, source=augmentation)
+    labels = train.labels[indices.to(train.labels.device)]
+    return spec.normalise_bytes(images).to(memory_format=memory_format(config.compute)), labels

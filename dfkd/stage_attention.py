@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from dfkd.config import RunConfig, parse_orders
-from dfkd.data import ImageSet
+from dfkd.data import TrainingImages
 from dfkd.evaluation import autocast, place
 from dfkd.models import Classifier
 from dfkd.models.high_order import HighOrderAttention, StageAttention
@@ -18,7 +18,7 @@ LEARNING_RATE = 1e-3
 
 
 def train_stage_attention(
-    config: RunConfig, classifier: Classifier, *, train: ImageSet, device: torch.device
+    config: RunConfig, classifier: Classifier, *, train: TrainingImages, device: torch.device
 ) -> StageAttention:
     """Train an attention for each stage of a trained teacher, which stays as it is; return them, on the CPU.
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfkd.config import RunConfig
-from dfkd.data import ImageSet, dataset_spec
+from dfkd.data import ImageSet, TrainingImages, dataset_spec
 from dfkd.errors import CheckpointError, TrainingDivergedError
 from dfkd.evaluation import accuracy, autocast, place
 from dfkd.files import load, save
@@ -65,7 +65,7 @@ def recipe(config: RunConfig) -> dict[str, Any]:
 
 
 def train_teacher(
-    config: RunConfig, *, train: ImageSet, test: ImageSet, device: torch.device, path: Path
+    config: RunConfig, *, train: TrainingImages, test: ImageSet, device: torch.device, path: Path
 ) -> Iterator[dict[str, float]]:
     """Train a teacher by the recipe in ``config`` and write its checkpoint to ``path``; yield a record per epoch.
 

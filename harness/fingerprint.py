@@ -62,7 +62,7 @@ TERMS = {
 }
 """Modules of one loss term, and the weight that makes them irrelevant when it is 0."""
 
-REAL = ("dfkd.real", "dfkd.real_batches")
+REAL = ("dfkd.real", "dfkd.real_batches", "dfkd.crops", "dfkd.data.whole")
 """Modules of methods that learn from real images alone."""
 
 DATA_FREE = (

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from dfkd.config import DataConfig, RunConfig
-from dfkd.data import ImageSet
+from dfkd.data import ImageSet, TrainingImages
 from dfkd.errors import CheckpointError, ConfigError
 from dfkd.evaluation import load_test_images, load_training_images, load_validation_images
 from dfkd.models import build_classifier
@@ -112,15 +112,16 @@ def _cached_teacher(config: RunConfig, path: Path, written: int, class_names: tu
 
 
 @lru_cache(maxsize=2)
-def _cached_training_images(config: DataConfig, root: Path | None, cache: Path, device: str) -> ImageSet:
+def _cached_training_images(config: RunConfig, root: Path | None, cache: Path, device: str) -> TrainingImages:
     return load_training_images(config, root=root, cache=cache).to(torch.device(device))
 
 
-def real_images(config: RunConfig, where: Where) -> ImageSet | None:
+def real_images(config: RunConfig, where: Where) -> TrainingImages | None:
     """Return the training images for a method that learns from them, on the device; None for a data-free one."""
     if not config.learns_from_real_images:
         return None
-    return _cached_training_images(config.data, where.data_root, Store(where.store).cache, where.device)
+    shared = RunConfig(data=config.data, teacher=config.teacher)
+    return _cached_training_images(shared, where.data_root, Store(where.store).cache, where.device)
 
 
 @lru_cache(maxsize=4)
@@ -230,7 +231,7 @@ def _column_inputs(
         _check_networks(rows, loaded)
     train = None
     if any(row.learns_from_real_images for row in rows):  # decoded, to be checked
-        train = load_training_images(config.data, root=data_root, cache=images).fingerprint
+        train = load_training_images(config, root=data_root, cache=images).fingerprint
     return Inputs(test.class_names, test.fingerprint, train, loaded, path, command)
 
 

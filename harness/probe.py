@@ -47,7 +47,7 @@ def steps_of(
 ) -> dict[str, Callable[[], object]]:
     """Return the steps that such a run takes, by what they train, on networks at their initial weights."""
     if config.learns_from_real_images:
-        train = load_training_images(config.data, root=data_root, cache=None)
+        train = load_training_images(config, root=data_root, cache=None)
         real = RealLearners(config, teacher=teacher, train=train, device=device)
         return {"student": lambda: real_step(config, real)}
     learners = Learners(

@@ -25,6 +25,7 @@ from dfkd.config.generator_loss import (
 )
 from dfkd.config.networks import (
     ARCHITECTURES,
+    CROPS,
     INITIAL_WEIGHTS,
     NORMALISATIONS,
     PRETRAINED,
@@ -54,6 +55,7 @@ __all__ = [
     "ATTENTION_TARGETS",
     "ATTENTION_TRAINING",
     "BLOCK_NORMALISATIONS",
+    "CROPS",
     "DATASETS",
     "DISCREPANCIES",
     "DISTILLATIONS",

@@ -16,6 +16,8 @@ PRETRAINED = ("resnet18", "resnet34", "resnet50")
 
 INITIAL_WEIGHTS = ("random", "imagenet")
 
+CROPS = ("square", "whole", "resized")
+
 
 NORMALISATIONS = ("batch", "running")
 """What the batch norms of a network use that is not being trained: the batch's statistics or the remembered ones."""
@@ -40,8 +42,13 @@ class TeacherConfig:
     """L2 penalty on the weights."""
     label_smoothing: float = 0.1
     """Share of the target that is spread over all classes."""
+    crop: str = "square"
+    """Where the random crops of training images lie: anywhere in the ``square`` at the picture's centre; anywhere in
+    the ``whole`` picture (torchvision's ``RandomCrop``: the authors' for Aircraft); or ``resized``: a part of the whole
+    picture of another size and shape, stretched to ``data.image_size`` (its ``RandomResizedCrop``: the authors' for
+    Cars and CUB). Students on real images are shown the same."""
     crop_padding: int = 0
-    """Pixels of reflected border added on each side before the random crop."""
+    """Pixels of reflected border added on each side before the random crop, which ``resized`` has none of."""
     attention: str = "none"
     """Orders, such as ``1+2+3``, of an attention that is trained on every stage with the real images, once the teacher
     is trained, for ``student_loss.mhad.attention = "teacher"``; or ``none``."""
@@ -75,6 +82,7 @@ class TeacherConfig:
         require(self.batch_size >= 2, TWO_IMAGES, "teacher.batch_size", self.batch_size)
         require_weight("teacher.weight_decay", self.weight_decay)
         require(0 <= self.label_smoothing < 1, "in [0, 1)", "teacher.label_smoothing", self.label_smoothing)
+        require_choice("teacher.crop", self.crop, CROPS)
         require(self.crop_padding >= 0, "an integer >= 0", "teacher.crop_padding", self.crop_padding)
 
 

@@ -6,12 +6,12 @@ from dfkd.data.aircraft import list_aircraft
 from dfkd.data.cars import list_cars
 from dfkd.data.cifar import list_cifar
 from dfkd.data.cub import list_cub
-from dfkd.data.digits import list_digits, load_digits, sign_digits
+from dfkd.data.digits import list_digits, load_digits, load_whole_digits, sign_digits
 from dfkd.data.flowers import list_flowers
 from dfkd.data.image_folder import list_image_folder
 from dfkd.data.images import DatasetSpec
 from dfkd.data.pets import list_pets
-from dfkd.data.reading import Lister, list_chosen, load_listed, sign_listed
+from dfkd.data.reading import Lister, list_chosen, load_listed, load_listed_whole, sign_listed
 
 Channels = tuple[float, float, float]
 
@@ -31,6 +31,7 @@ def _photographs(
         gray=False,
         list_split=partial(list_chosen, lister),
         load=partial(load_listed, lister),
+        load_whole=partial(load_listed_whole, lister),
         sign=partial(sign_listed, lister),
     )
 
@@ -58,6 +59,7 @@ DATASETS = {
         gray=True,
         list_split=list_digits,
         load=load_digits,
+        load_whole=load_whole_digits,
         sign=sign_digits,
     ),
 }

@@ -13,6 +13,7 @@ from dfkd.data.images import ImageSet
 from dfkd.data.listing import ImageArrays, Listing
 from dfkd.data.pictures import resized_size
 from dfkd.data.validation import Split, in_split
+from dfkd.data.whole import PictureSet, picture_set
 
 TEST_SHARE = 0.25
 CLASS_NAMES = tuple(str(i) for i in range(10))
@@ -50,6 +51,12 @@ def load_digits(config: DataConfig, *, root: Path | None, split: Split) -> Image
     images = images.round().clamp(0, 255).to(torch.uint8).expand(-1, 3, -1, -1).contiguous()
     digest = hashlib.sha256(np.ascontiguousarray(pixels, dtype=np.uint8).tobytes() + labels.tobytes())
     return ImageSet(images, torch.from_numpy(labels), class_names, digest.hexdigest())
+
+
+def load_whole_digits(config: DataConfig, *, root: Path | None) -> PictureSet:
+    """Return the training split, whose pictures are the squares of ``load_digits``."""
+    squares = load_digits(config, root=root, split="train")
+    return picture_set(list(squares.images), squares.labels, squares.class_names, squares.fingerprint)
 
 
 def list_digits(config: DataConfig, *, root: Path | None, split: Split) -> Listing:

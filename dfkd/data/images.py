@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dfkd.config import DataConfig
 from dfkd.data.listing import Listing
 from dfkd.data.validation import Split
+from dfkd.data.whole import PictureSet
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class ImageSet:
         return ImageSet(self.images.to(device), self.labels.to(device), self.class_names, self.fingerprint)
 
 
+TrainingImages = ImageSet | PictureSet
+"""What a network is trained on: squares, or whole pictures, as ``teacher.crop`` asks for."""
+
+
 @runtime_checkable
 class SplitLister(Protocol):
     """Lists one split without decoding it."""
@@ -46,6 +51,15 @@ class Loader(Protocol):
 
     def __call__(self, config: DataConfig, *, root: Path | None, split: Split) -> ImageSet:
         """Return the split; training images keep the border that ``crop_fraction`` cuts off, the others do not."""
+        ...
+
+
+@runtime_checkable
+class WholeLoader(Protocol):
+    """Reads the training split from disk, each picture in its own shape."""
+
+    def __call__(self, config: DataConfig, *, root: Path | None) -> PictureSet:
+        """Return the split; the shorter sides are as long as those of the squares that a ``Loader`` returns."""
         ...
 
 
@@ -76,6 +90,8 @@ class DatasetSpec:
     """List a split."""
     load: Loader
     """Decode a split."""
+    load_whole: WholeLoader
+    """Decode the training split, cutting nothing off."""
     sign: Signer
     """Sign a split."""
 

@@ -1,12 +1,14 @@
 """Splits of data sets that are listed by an index: chosen, checked, decoded, signed. One way for all of them."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from PIL import Image
 
 from dfkd.config import DataConfig
 from dfkd.data.classes import select_classes
@@ -14,6 +16,7 @@ from dfkd.data.images import ImageSet
 from dfkd.data.listing import Listing
 from dfkd.data.pictures import resized_size, square
 from dfkd.data.validation import Split, in_split
+from dfkd.data.whole import PictureSet, picture_set, shorter_side_resized
 from dfkd.errors import DataError
 
 _ADJECTIVES = {"train": "training", "validation": "validation", "test": "test"}
@@ -87,13 +90,35 @@ def load_listed(lister: Lister, config: DataConfig, *, root: Path | None, split:
     listing = list_complete(lister, config, root=root, split=split)
     size = resized_size(config) if split == "train" else config.image_size
     images = np.empty((len(listing.names), 3, size, size), dtype=np.uint8)
-    digest = hashlib.sha256()
-    for i, (name, label) in enumerate(zip(listing.names, listing.labels.tolist(), strict=True)):
-        content = listing.source.content(name)
-        digest.update(f"{name}\0{label}\0{hashlib.sha256(content).hexdigest()}\n".encode())
-        picture = listing.source.picture(name, content)
+    prints = []
+    for i, (picture, line) in enumerate(_pictures(listing)):
         images[i] = square(picture, config, crop=split != "train").transpose(2, 0, 1)
-    return ImageSet(torch.from_numpy(images), torch.from_numpy(listing.labels), listing.class_names, digest.hexdigest())
+        prints.append(line)
+    return ImageSet(
+        torch.from_numpy(images), torch.from_numpy(listing.labels), listing.class_names, _fingerprint(prints)
+    )
+
+
+def load_listed_whole(lister: Lister, config: DataConfig, *, root: Path | None) -> PictureSet:
+    """Return the training split, decoded, each picture in its own shape; raise DataError as ``load_listed`` does."""
+    listing = list_complete(lister, config, root=root, split="train")
+    pictures, prints = [], []
+    for picture, line in _pictures(listing):
+        pictures.append(shorter_side_resized(picture, resized_size(config)))
+        prints.append(line)
+    return picture_set(pictures, torch.from_numpy(listing.labels), listing.class_names, _fingerprint(prints))
+
+
+def _pictures(listing: Listing) -> Iterator[tuple[Image.Image, str]]:
+    """Yield each picture of a listing, and the line that it adds to the fingerprint."""
+    for name, label in zip(listing.names, listing.labels.tolist(), strict=True):
+        content = listing.source.content(name)
+        line = f"{name}\0{label}\0{hashlib.sha256(content).hexdigest()}\n"
+        yield listing.source.picture(name, content), line
+
+
+def _fingerprint(lines: list[str]) -> str:
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def sign_listed(lister: Lister, config: DataConfig, *, root: Path | None, split: Split) -> str:

@@ -115,8 +115,7 @@ def _train(
 ) -> None:
     import torch
 
-    from dfkd.data import dataset_spec
-    from dfkd.evaluation import load_test_images
+    from dfkd.evaluation import load_test_images, load_training_images
     from dfkd.pretrained import initial_teacher
     from dfkd.teacher import describe_teacher, train_teacher
     from harness.inputs import slow_arithmetic
@@ -130,7 +129,7 @@ def _train(
             f"Starting from torchvision's ImageNet weights, but for {', '.join(kept)}, which start at random. Other "
             "commands find this teacher with `--set teacher.init=imagenet`."
         )
-    train = dataset_spec(config.data.dataset).load(config.data, root=data_root, split="train")
+    train = load_training_images(config, root=data_root, cache=None)
     test = load_test_images(config.data, root=data_root, cache=store.cache)
     console.print(
         f"Training {config.teacher.architecture} on {len(train.labels)} images of {len(train.class_names)} classes at "

@@ -69,6 +69,21 @@ def test_training_images_keep_the_border_and_the_others_do_not(name, root):
     assert sizes == [32, 16]
 
 
+@pytest.mark.parametrize("crop_fraction", [1.0, 0.5])
+def test_whole_training_pictures_are_those_of_the_squares_and_keep_their_shape(name, root, crop_fraction):
+    config = DataConfig(dataset=name, image_size=16, crop_fraction=crop_fraction)
+    whole = dataset_spec(name).load_whole(config, root=root.path)
+    squares = load(name, root.path, split="train", crop_fraction=crop_fraction)
+    assert (whole.class_names, whole.fingerprint) == (squares.class_names, squares.fingerprint)
+    assert torch.equal(whole.labels, squares.labels)
+    # Files are of 10x8 pixels, CIFAR's rows of 32x32.
+    shorter = round(16 / crop_fraction)
+    longer = shorter * 10 // 8 if name in WITH_FILES else shorter
+    assert whole.sizes.tolist() == [[shorter, longer]] * len(whole.labels)
+    for picture, square in zip(whole.pictures(torch.arange(len(whole.labels))), squares.images, strict=True):
+        assert torch.equal(picture[:, 5, 5], square[:, 5, 5])
+
+
 def test_classes_are_chosen_by_the_data_sets_own_numbers_or_names(name, root):
     first, names = root.first_number, root.class_names
     for choice, kept in (

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from dfkd.evaluation import load_training_images
 from dfkd.learners import Learners
 from dfkd.loop import distill
 from dfkd.losses import soft_target_kl
@@ -48,6 +49,22 @@ def test_a_resumed_run_equals_one_that_never_stopped(start, tmp_path, method, st
         next(first)
     first.close()
     assert numbers(start(overrides, tmp_path / "x.pt")) == numbers(whole)
+
+
+@pytest.mark.parametrize("crop", ["whole", "resized"])
+def test_a_resumed_run_on_crops_of_whole_pictures_equals_one_that_never_stopped(tiny, teacher, digits, tmp_path, crop):
+    config = tiny({"method": "scratch", "schedule.student_steps": 3, "teacher.crop": crop})
+    train = load_training_images(config, root=None, cache=None)
+
+    def run(path=None):
+        return distill(config, teacher=teacher, test=digits[1], train=train, device=CPU, state_path=path)
+
+    whole = numbers(run())
+    first = run(tmp_path / "x.pt")
+    next(first)
+    first.close()
+    torch.manual_seed(1)  # another process would have another global state
+    assert numbers(run(tmp_path / "x.pt")) == whole
 
 
 def test_the_loss_is_cross_entropy_from_scratch_and_the_divergence_with_a_teacher(tiny, real):

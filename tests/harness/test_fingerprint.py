@@ -51,6 +51,8 @@ def test_code_does():
     [
         ("dfkd.losses.contrastive", {}, NO_SFCL),
         ("dfkd.real", REAL, {}),
+        ("dfkd.crops", REAL, {}),
+        ("dfkd.data.whole", REAL, {}),
         ("dfkd.models.generator", {}, REAL),
         ("dfkd.models.vgg", {"teacher.architecture": "vgg11"}, {}),
         ("dfkd.models.mobilenet", {"student.architecture": "mobilenetv2"}, {}),
