@@ -8,6 +8,7 @@ from pathlib import Path
 from dfkd.config import DataConfig
 from dfkd.data.datasets import dataset_spec
 from dfkd.data.listing import Listing
+from dfkd.data.sources import SOURCES
 from dfkd.data.validation import Split
 from dfkd.errors import DataError
 
@@ -20,7 +21,8 @@ class Finding:
     """Something that is wrong with a data root."""
 
     kind: str
-    """``missing file``, ``unreadable image``, ``class without images``, ``in two splits`` or ``duplicate``."""
+    """``missing file``, ``unreadable image``, ``class without images``, ``in two splits``, ``duplicate`` or ``not as
+    published``."""
     split: str
     """Where it was found."""
     what: str
@@ -35,6 +37,8 @@ class DataReport:
     """Images by class name, by split; images that are missing or damaged are counted too."""
     findings: tuple[Finding, ...]
     """Nothing, if all is well."""
+    note: str | None
+    """How its size compares with the published one; None where it differs, which is a finding, or none is published."""
 
 
 def check_data(config: DataConfig, *, root: Path | None, track: Track) -> DataReport:
@@ -42,6 +46,9 @@ def check_data(config: DataConfig, *, root: Path | None, track: Track) -> DataRe
 
     Two images are duplicates if their pixels are the same, whatever their files are called; only those in two splits
     count. The validation split is looked at where ``data.validation_fraction`` keeps one aside.
+
+    Numbers of images and classes are compared with the published ones. Fewer classes than published, chosen by
+    ``data.classes`` or not, are a subset: a note says so, and images are not counted against it.
 
     Raises:
         DataError: there is nothing to look at: no data root, an index file that is missing or unreadable, or classes
@@ -77,7 +84,34 @@ def check_data(config: DataConfig, *, root: Path | None, track: Track) -> DataRe
             twin_split, twin = pixels.setdefault(digest, (split, name))
             if twin_split != split:
                 findings[Finding("duplicate", split, f"{name} shows the same pixels as {twin} in {twin_split}")] = None
-    return DataReport(counts, tuple(findings))
+    differences, note = _compare_sizes(config, counts)
+    return DataReport(counts, (*findings, *differences), note)
+
+
+def _compare_sizes(config: DataConfig, counts: Mapping[Split, Mapping[str, int]]) -> tuple[list[Finding], str | None]:
+    """Return what differs from the published size, and otherwise a note."""
+    size = SOURCES[config.dataset].size if config.dataset in SOURCES else None
+    if size is None:
+        return [], None
+    classes = len(counts["test"])
+    if config.classes != "all" or classes < size.classes:
+        how = "chosen" if config.classes != "all" else "here, a subset of the data set"
+        return [], f"{classes} of the {size.classes} published classes are {how}: numbers of images are not compared."
+    found = {split: sum(by_class.values()) for split, by_class in counts.items()}
+    rows = (
+        ("train", "training images", size.train, found["train"] + found.get("validation", 0)),
+        ("test", "test images", size.test, found["test"]),
+        ("", "classes", size.classes, classes),
+    )
+    differences = [
+        Finding("not as published", split, f"expected {published:,} {what}, found {present:,}")
+        for split, what, published, present in rows
+        if published != present
+    ]
+    if differences:
+        return differences, None
+    listed = " and ".join(f"{published:,} {what}" for _, what, published, _ in rows[:2])
+    return [], f"{listed} in {classes} classes, as published."
 
 
 def _pixel_hash(listing: Listing, name: str) -> str:

@@ -1,10 +1,11 @@
-"""Where each data set comes from: its publisher, its archives with their checksums, its terms, its folder on disk.
+"""Where each data set comes from: its publisher, its archives with their checksums, size, terms, folder on disk.
 
 Checksums: CUB's as its publisher states it, those of CIFAR, Flowers and Pets as torchvision has them; FGVC-Aircraft's
-publisher states none, and ours is what its archive has had in every project that checks it.
+publisher states none, and ours is what its archive has had in every project that checks it. Sizes are those that the
+publishers state; Flowers' training images are the two parts that we train on.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,18 @@ class Archive:
 
 
 @dataclass(frozen=True)
+class Size:
+    """How much the publisher says there is."""
+
+    train: int
+    """Training images."""
+    test: int
+    """Test images."""
+    classes: int
+    """Classes."""
+
+
+@dataclass(frozen=True)
 class Source:
     """How to get a data set."""
 
@@ -38,6 +51,8 @@ class Source:
     """Folder of the data root that the archives are unpacked in; the root itself if empty."""
     steps: tuple[str, ...] = ()
     """How to get it by hand, where the publisher serves no archive."""
+    size: Size | None = None
+    """As published; None for images of one's own."""
 
 
 _OXFORD = "https://www.robots.ox.ac.uk/~vgg/data/"
@@ -61,6 +76,7 @@ SOURCES = {
                 "97eceeb196236b17998738112f37df78",
             ),
         ),
+        size=Size(train=5994, test=5794, classes=200),
     ),
     "stanford_cars": Source(
         folder="stanford_cars",
@@ -72,10 +88,11 @@ SOURCES = {
             "Put cars_test_annos_withlabels.mat beside them, in DIR/stanford_cars.",
             "dfkd data check stanford_cars --data-root DIR",
         ),
+        size=Size(train=8144, test=8041, classes=196),
     ),
-    "aircraft_variant": _AIRCRAFT,
-    "aircraft_family": _AIRCRAFT,
-    "aircraft_manufacturer": _AIRCRAFT,
+    "aircraft_variant": replace(_AIRCRAFT, size=Size(train=6667, test=3333, classes=100)),
+    "aircraft_family": replace(_AIRCRAFT, size=Size(train=6667, test=3333, classes=70)),
+    "aircraft_manufacturer": replace(_AIRCRAFT, size=Size(train=6667, test=3333, classes=30)),
     "flowers102": Source(
         folder="flowers-102",
         terms="No licence stated; photographs from the web; cite Nilsback and Zisserman, 2008.",
@@ -85,6 +102,7 @@ SOURCES = {
             Archive(f"{_OXFORD}flowers/102/setid.mat", "a5357ecc9cb78c4bef273ce3793fc85c", unpack=False),
         ),
         into="flowers-102",
+        size=Size(train=2040, test=6149, classes=102),
     ),
     "pets": Source(
         folder="oxford-iiit-pet",
@@ -94,16 +112,19 @@ SOURCES = {
             Archive(f"{_OXFORD}pets/data/annotations.tar.gz", "95a8c909bbe2e81eed6a22bccdf3f68f"),
         ),
         into="oxford-iiit-pet",
+        size=Size(train=3680, test=3669, classes=37),
     ),
     "cifar10": Source(
         folder="cifar-10-batches-py",
         terms="No licence stated; cite Krizhevsky, 2009.",
         archives=(Archive(f"{_TORONTO}cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),),
+        size=Size(train=50_000, test=10_000, classes=10),
     ),
     "cifar100": Source(
         folder="cifar-100-python",
         terms="No licence stated; cite Krizhevsky, 2009.",
         archives=(Archive(f"{_TORONTO}cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"),),
+        size=Size(train=50_000, test=10_000, classes=100),
     ),
     "imagefolder": Source(
         folder="train",

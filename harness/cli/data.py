@@ -49,6 +49,7 @@ def check(
             for split, counts in report.counts.items()
         },
         "findings": [vars(finding) for finding in report.findings],
+        "note": report.note,
     }
     if as_json:
         print(json.dumps(described, indent=1))
@@ -81,6 +82,8 @@ def _print(described: dict[str, Any]) -> None:
             console.print(f"  {where}{finding['what']}", markup=False)
         if total > SHOWN:
             console.print(f"  and {total - SHOWN} more; `--json` lists all.")
+    if described["note"]:
+        console.print(described["note"], markup=False)
     if not findings:
         console.print(
             "All is well: every image is there and decodes, every class has some, and no image is in two splits."

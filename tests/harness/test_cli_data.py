@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from dfkd.data.sources import SOURCES, Archive
+from dfkd.data.sources import SOURCES, Archive, Size
 from roots import BUILDERS, TEST, TRAIN, md5
 
 
@@ -39,6 +39,21 @@ def test_findings_exit_with_1_and_are_counted(run, pets):
     assert "and 2 more" in stdout
     assert "unreadable image: 4" in stdout
     assert "All is well" not in stdout
+
+
+def test_other_numbers_than_the_published_ones_exit_with_1(run, pets, monkeypatch):
+    options = ("data", "check", "pets", "--data-root", str(pets.path))
+    status, stdout, _ = run(*options)
+    assert status == 0
+    assert "3 of the 37 published classes are here, a subset of the data set" in stdout
+    for train, wanted in ((3 * TRAIN, 0), (3 * TRAIN + 1, 1)):
+        size = Size(train=train, test=3 * TEST, classes=3)
+        monkeypatch.setitem(SOURCES, "pets", replace(SOURCES["pets"], size=size))
+        status, stdout, _ = run(*options)
+        assert status == wanted
+        assert ("in 3 classes, as published." in stdout) == (status == 0)
+        assert ("train: expected 13 training images, found 12" in stdout) == (status == 1)
+    assert json.loads(run(*options, "--json")[1])["note"] is None
 
 
 def test_json_has_every_class_and_every_finding(run, pets):
