@@ -1,5 +1,6 @@
 """Running one cell: from its stored configuration to its stored result, going on from where it stopped."""
 
+import math
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,9 @@ from harness.store import RunLog, Store, cell_config
 
 CONTEXT = 512 * 2**20
 """Bytes of a GPU that a process takes besides what PyTorch counts, rounded up."""
+
+MOST_PICTURES = 20
+"""That a run keeps on the way, unless it is asked for others."""
 
 
 def prepare_cell(store: Store, cell: Cell) -> None:
@@ -102,7 +106,7 @@ def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], 
     checkpoint_activations = where.execution.checkpoint_activations
     _note_training(folder, config, device, choice=choice, checkpoint_activations=checkpoint_activations)
     log = RunLog(folder)
-    pictured = picture_epochs(config.schedule.epochs)
+    pictured = picture_epochs(config.schedule.epochs, where.execution.samples_every)
     records = distill(
         config,
         teacher=teacher,
@@ -184,14 +188,19 @@ def _note_training(
     write_json(path, {"environment": about, "trainer": list(dict.fromkeys(trainers))})
 
 
-def picture_epochs(epochs: int) -> set[int]:
-    """Return the epochs after which samples are kept on the way: the first, and a quarter, half and three quarters."""
-    return {1, *(round(epochs * share) for share in (0.25, 0.5, 0.75))} - {0, epochs}
+def picture_epochs(epochs: int, every: int | None = None) -> set[int]:
+    """Return the epochs after which samples are kept on the way: the first, and then each multiple of ``every``.
+
+    With 0 there are none. By default it is a twentieth of the run, rounded up, which gives 20 at most. The last epoch's
+    are kept in any case, and are not among them.
+    """
+    every = math.ceil(epochs / MOST_PICTURES) if every is None else every
+    return {1, *range(every, epochs, every)} - {epochs} if every else set()
 
 
 def _picture(folder: Path, config: RunConfig, epoch: int) -> None:
     """Keep samples of an epoch, unless they are there or the state has gone on (in a resumed run)."""
-    path = folder / "samples" / f"epoch-{epoch:04d}.png"
+    path = folder / "samples" / f"epoch-{epoch:04d}.jpg"
     if path.exists() or config.learns_from_real_images:
         return
     state = read_state(folder / "state.pt")
@@ -201,8 +210,13 @@ def _picture(folder: Path, config: RunConfig, epoch: int) -> None:
 
 
 def _write_samples(path: Path, state: Mapping[str, Any], config: RunConfig) -> None:
+    """Write samples as a PNG, whose pixels are read again, or as a JPEG of a third of its size, to be looked at."""
+    picture = Image.fromarray(sample_grid(state, config).permute(1, 2, 0).numpy())
     with atomic_path(path) as part:
-        Image.fromarray(sample_grid(state, config).permute(1, 2, 0).numpy()).save(part, format="PNG")
+        if path.suffix == ".jpg":
+            picture.save(part, format="JPEG", quality=90)
+        else:
+            picture.save(part, format="PNG")
 
 
 def _finish(store: Store, cell_id: str, config: RunConfig, lease: Lease, *, keep_networks: bool) -> None:

@@ -32,6 +32,8 @@ class Execution:
     """Whether the generator's step computes activations twice instead of keeping them: less memory, the same bits."""
     keep_networks: bool = False
     """Whether a finished cell keeps the generator and the auxiliary modules beside its student."""
+    samples_every: int | None = None
+    """Epochs between the pictures of samples that are kept on the way; 0: none; None: a twentieth of the run."""
 
 
 EAGER = Execution()

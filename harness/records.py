@@ -15,7 +15,7 @@
 <store>/cells/<id>/student.pt         the student's weights
 <store>/cells/<id>/networks.pt        the generator and the auxiliary modules, where they were to be kept
 <store>/cells/<id>/samples.png        synthesised images
-<store>/cells/<id>/samples/           the same noise after earlier epochs
+<store>/cells/<id>/samples/           the same noise after earlier epochs, as JPEGs
 <store>/cells/<id>/former/            what the cell came to before it was run again because the trainer had changed
 """
 

@@ -19,6 +19,7 @@ from harness.cli.options import (
     EngineOption,
     KeepNetworksOption,
     PrecisionOption,
+    SamplesOption,
     SetOption,
     StoreOption,
     TeacherOption,
@@ -52,6 +53,7 @@ def distill(
     engine: EngineOption = Engine.eager,
     checkpoint_activations: CheckpointOption = False,
     keep_networks: KeepNetworksOption = False,
+    samples_every: SamplesOption = None,
 ) -> int:
     """Distill one student in this process, without Ray. A grid that asks for the same run will find it done."""
     from harness.driver import prepare, run_plan
@@ -63,7 +65,7 @@ def distill(
     )
     request = expand(ONE_RUN, dataset=dataset, budget=budget, seeds=(seed,), settings=parse_settings(settings or []))
     chosen = pick_device(device)
-    execution = Execution(engine.value, checkpoint_activations, keep_networks)
+    execution = Execution(engine.value, checkpoint_activations, keep_networks, samples_every)
     check_execution(execution, chosen)
     opened = open_store(store)
     prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=True, cache=True)

@@ -36,6 +36,7 @@ from harness.cli.options import (
     PrecisionOption,
     ProbeOption,
     RetriesOption,
+    SamplesOption,
     SeedsOption,
     SetOption,
     SlotsOption,
@@ -190,6 +191,7 @@ def ablate(
     engine: EngineOption = Engine.eager,
     checkpoint_activations: CheckpointOption = False,
     keep_networks: KeepNetworksOption = False,
+    samples_every: SamplesOption = None,
     budget_hours: BudgetHoursOption = None,
     stale: StaleOption = Stale.mark,
     address: AddressOption = None,
@@ -216,7 +218,7 @@ def ablate(
     request = request_of(grid, dataset, budget, seeds, settings, match_budget=match_budget)
     check_pack(pack, address=address, executor=executor)
     chosen = join_cluster(address, executor, device)
-    execution = Execution(engine.value, checkpoint_activations, keep_networks)
+    execution = Execution(engine.value, checkpoint_activations, keep_networks, samples_every)
     check_execution(execution, chosen)
     opened = open_store(store)
     prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=True, cache=True)

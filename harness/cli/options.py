@@ -103,6 +103,16 @@ KeepNetworksOption = Annotated[
         help="Keep each finished run's generator and auxiliary modules too: `dfkd figure attention` needs them.",
     ),
 ]
+SamplesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--samples-every",
+        min=0,
+        metavar="EPOCHS",
+        help="Keep a grid of synthetic images after every so many epochs; by default 20 over a run at most. 0: after "
+        "the last one alone.",
+    ),
+]
 CpusOption = Annotated[
     float,
     typer.Option("--cpus-per-trial", min=1, help="Cores, and threads, of a cell. Another number may move last digits."),

@@ -29,6 +29,7 @@ from harness.cli.options import (
     PackOption,
     PrecisionOption,
     RetriesOption,
+    SamplesOption,
     SetOption,
     StoreOption,
     TeacherOption,
@@ -141,6 +142,7 @@ def search(
     address: AddressOption = None,
     engine: EngineOption = Engine.eager,
     checkpoint_activations: CheckpointOption = False,
+    samples_every: SamplesOption = None,
     retries: RetriesOption = 2,
     pack: PackOption = Pack.none,
 ) -> int:
@@ -165,7 +167,7 @@ def search(
     loaded, wanted = load_space(space), parse_objectives(objectives)
     check_pack(pack, address=address, executor=executor)
     chosen = join_cluster(address, executor, device)
-    execution = Execution(engine.value, checkpoint_activations)
+    execution = Execution(engine.value, checkpoint_activations, samples_every=samples_every)
     check_execution(execution, chosen)
     grid = load_grid(ablate) if ablate is not None else None
     opened = open_store(store)

@@ -1,16 +1,22 @@
 """One cell: it is resumed from its own state, a failure is kept, and a result is whole."""
 
+import itertools
 import json
+import math
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
 import records
 from dfkd.errors import CheckpointError, TrainingDivergedError
@@ -18,7 +24,7 @@ from dfkd.loop import distill
 from harness.cells import picture_epochs, prepare_cell, run_cell
 from harness.driver import prepare
 from harness.freshness import begin_afresh
-from harness.inputs import Where
+from harness.inputs import Execution, Where
 from harness.layers import parse_settings
 from harness.leases import LeaseLostError
 from harness.plan import expand
@@ -74,9 +80,45 @@ def test_a_finished_cell_holds_everything_and_is_not_run_again(full):
     assert (folder / "result.json").stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize(("epochs", "expected"), [(1, set()), (2, {1}), (4, {1, 2, 3}), (200, {1, 50, 100, 150})])
-def test_samples_are_kept_on_the_way(epochs, expected):
-    assert picture_epochs(epochs) == expected
+@pytest.mark.parametrize(
+    ("epochs", "every", "expected"),
+    [
+        (1, None, set()),
+        (4, None, {1, 2, 3}),
+        (21, None, {1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20}),
+        (200, None, {1, *range(10, 200, 10)}),
+        (10, 4, {1, 4, 8}),
+        (4, 4, {1}),
+        (10, 0, set()),
+    ],
+)
+def test_samples_are_kept_on_the_way(epochs, every, expected):
+    assert picture_epochs(epochs, every) == expected
+
+
+@given(st.integers(1, 1000))
+def test_a_run_keeps_at_most_twenty_pictures_besides_its_last(epochs):
+    kept = sorted(picture_epochs(epochs))
+    assert len(kept) <= 20
+    assert all(0 < epoch < epochs for epoch in kept)
+    assert max((b - a for a, b in itertools.pairwise([0, *kept, epochs])), default=0) <= math.ceil(epochs / 20)
+
+
+@pytest.mark.parametrize(("every", "kept"), [(0, []), (2, [1, 2])])
+def test_samples_are_kept_as_often_as_is_asked_and_no_number_moves(full, tmp_path_factory, every, kept):
+    store, cell_id, where = full
+    other = Store(shutil.copytree(store.root, tmp_path_factory.mktemp("asked") / "runs"))
+    run_cell(cell_id, where)
+    run_cell(cell_id, replace(where, store=other.root, execution=Execution(samples_every=every)))
+    assert numbers(store, cell_id) == numbers(other, cell_id)
+    folder = other.cell(cell_id)
+    pictures = sorted((folder / "samples").glob("*"))
+    assert [path.name for path in pictures] == [f"epoch-{epoch:04d}.jpg" for epoch in kept]
+    with Image.open(folder / "samples.png") as last:
+        assert last.format == "PNG"
+        for path in pictures:
+            with Image.open(path) as picture:
+                assert (picture.format, picture.size) == ("JPEG", last.size)
 
 
 def test_a_cell_that_was_stopped_twice_ends_as_if_it_never_was(full, tmp_path_factory):
@@ -91,7 +133,7 @@ def test_a_cell_that_was_stopped_twice_ends_as_if_it_never_was(full, tmp_path_fa
     run_cell(cell_id, where)
     assert numbers(store, cell_id) == numbers(other, cell_id)
     assert len(numbers(store, cell_id)) == 4
-    names = ["samples.png", *(f"samples/epoch-{epoch:04d}.png" for epoch in (1, 2, 3))]
+    names = ["samples.png", *(f"samples/epoch-{epoch:04d}.jpg" for epoch in (1, 2, 3))]
     pictures = [[(s.cell(cell_id) / name).read_bytes() for name in names] for s in (store, other)]
     assert pictures[0] == pictures[1]
     assert len(set(pictures[0])) == len(names)  # the generator goes on learning

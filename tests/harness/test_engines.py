@@ -9,6 +9,7 @@ import pytest
 import dfkd.learners
 import harness.engines
 from dfkd.config import RunConfig
+from dfkd.errors import ConfigError
 from dfkd.overrides import with_overrides
 from dfkd.passes import eager_passes
 from harness.cells import prepare_cell, run_cell
@@ -44,6 +45,21 @@ def test_an_engine_that_this_machine_lacks_is_refused_before_any_work(run, tmp_p
     both = run(*given, "--engine", "compile", "--checkpoint-activations")
     refused(both, "`--checkpoint-activations` must go with `--engine eager`")
     assert not store.exists()
+
+
+@pytest.mark.parametrize("command", [["distill"], ["ablate", "table3"], ["search", "loss_weights", "--trials", "2"]])
+def test_how_often_samples_are_kept_reaches_the_cells(run, tmp_path, monkeypatch, command):
+    asked = []
+
+    def refuse(execution, device):
+        asked.append(execution.samples_every)
+        raise ConfigError("enough")
+
+    monkeypatch.setattr(harness.engines, "check_execution", refuse)
+    given = [*command, "--dataset", "digits", "--store", str(tmp_path / "runs"), "--device", "cpu"]
+    for extra in ([], ["--samples-every", "7"]):
+        refused(run(*given, *extra), "enough")
+    assert asked == [None, 7]
 
 
 @pytest.fixture

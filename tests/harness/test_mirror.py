@@ -105,14 +105,14 @@ def test_artifacts_of_a_file_stay_with_the_store(mirrored, monkeypatch, tmp_path
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     (store.cell("a") / "samples").mkdir()
-    for name in ("samples.png", "samples/epoch-0001.png"):
+    for name in ("samples.png", "samples/epoch-0001.jpg"):
         (store.cell("a") / name).write_bytes(b"png")
     write_json(store.cell("a") / "result.json", RESULT)
     Mirror(default_uri(store), store).sync(plan.ids, plan)
     (run,) = runs(client)
     assert run.info.artifact_uri.startswith("file://")
     listed = [*client.list_artifacts(run.info.run_id), *client.list_artifacts(run.info.run_id, "samples")]
-    assert {artifact.path for artifact in listed} == {"samples.png", "samples", "samples/epoch-0001.png"}
+    assert {artifact.path for artifact in listed} == {"samples.png", "samples", "samples/epoch-0001.jpg"}
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 

@@ -94,7 +94,7 @@ def test_a_result_is_set_aside_whole_and_the_cell_is_to_do_again(tmp_path):
     assert store.set_aside("a") is None  # not finished
     RunLog(store.cell("a")).append({"epoch": 1})
     (store.cell("a") / "samples").mkdir()
-    (store.cell("a") / "samples/epoch-0001.png").write_bytes(b"png")
+    (store.cell("a") / "samples/epoch-0001.jpg").write_bytes(b"jpg")
     write_json(tmp_path / "cells/a/result.json", RESULT | {"finished": 0.0, "trainer": ["0123456789abcdef"]})
     former = store.set_aside("a")
     assert former == store.cell("a") / "former/19700101T000000-01234567"

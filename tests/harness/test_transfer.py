@@ -31,7 +31,7 @@ def add_cell(store, seed, *, result=None, epochs=1, state=False):
     if result:
         (folder / "student.pt").write_bytes(b"weights")
         (folder / "samples").mkdir()
-        (folder / "samples" / "epoch-0001.png").write_bytes(b"png")
+        (folder / "samples" / "epoch-0001.jpg").write_bytes(b"jpg")
         write_json(folder / "result.json", {**RESULT, **result})
     return cell_id
 
@@ -80,7 +80,7 @@ class TestMerging:
         store, (done, open_cell, diverged) = there
         status, output, _ = carry(run, store, here)
         assert (status, "1 plans, 2 cells, 1 teachers, 0 studies" in output) == (0, True), output
-        expected = {"config.json", "log.jsonl", "result.json", "samples/epoch-0001.png", "holders/1"}
+        expected = {"config.json", "log.jsonl", "result.json", "samples/epoch-0001.jpg", "holders/1"}
         assert files(here, done) == expected
         assert read_json(here.cell(done) / "result.json") == read_json(store.cell(done) / "result.json")
         assert [here.read(cell).status for cell in (done, open_cell, diverged)] == ["done", "todo", "diverged"]
