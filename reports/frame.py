@@ -12,7 +12,8 @@ from reports.sources import Recorded, Source, choose_plan, open_source
 ACCURACIES = ("last", "best_on_test", "final_mean")
 """Columns that hold a fraction, under the names that result.json uses."""
 NUMBERS = (
-    *ACCURACIES, "final_sd", "validation_last", "best_epoch", "seconds", "cpu_seconds", "images_per_second", "finished",
+    *ACCURACIES, "final_sd", "final_epochs", "validation_last", "best_epoch", "seconds", "cpu_seconds",
+    "images_per_second", "finished",
 )  # fmt: skip
 """Columns that hold a number of result.json; NaN unless the run is done and was measured so."""
 ENVIRONMENT = ("processor", "device", "threads", "python", "torch", "torchvision", "engine")

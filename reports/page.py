@@ -22,7 +22,8 @@ from reports.formats import caption_text, html_table
 from reports.frame import ENVIRONMENT, runs_frame
 from reports.published import published
 from reports.render import COLUMNS, ablation_sheet, setting
-from reports.sheet import DAGGER, Column, Entry, Sheet, rounded
+from reports.runs import final_heading
+from reports.sheet import DAGGER, Column, Entry, Sheet, mean_and_sd, rounded
 from reports.sources import Source, open_source
 from reports.table import SELECTIONS, ablation_table
 
@@ -234,18 +235,20 @@ def _runs_sheet(frame: pd.DataFrame, stale: Collection[str]) -> Sheet:
         "Row",
         "Seed",
         "Last epoch (%)",
+        final_heading(done["final_epochs"]),
         "Best epoch on test, oracle (%)",
         "CPU minutes",
         "Minutes",
         "Cell",
         "Code",
     )
-    columns = tuple(Column(name, number=1 <= i <= 5) for i, name in enumerate(names))
+    columns = tuple(Column(name, number=1 <= i <= 6) for i, name in enumerate(names))
     lines = []
     for run in done.to_dict("records"):
         code = "+".join(each[:8] for each in run["trainer"].split("+"))
-        numbers = (100 * run["last"], 100 * run["best_on_test"], run["cpu_seconds"] / 60, run["seconds"] / 60)
-        texts = [run["row"], str(run["seed"]), *map(rounded, numbers)]
+        final = mean_and_sd(100 * run["final_mean"], 100 * run["final_sd"] if run["final_epochs"] > 1 else float("nan"))
+        numbers = (100 * run["best_on_test"], run["cpu_seconds"] / 60, run["seconds"] / 60)
+        texts = [run["row"], str(run["seed"]), rounded(100 * run["last"]), final, *map(rounded, numbers)]
         lines.append(
             (*map(Entry, texts), Entry(run["cell"]), Entry(f"{code} {DAGGER}" if run["cell"] in stale else code))
         )

@@ -11,7 +11,7 @@ from reports.comparison import comparison
 from reports.cost import Networks, cost_table
 from reports.formats import FORMATS, write
 from reports.published import Published
-from reports.sheet import DAGGER, MISSING, PLUS_MINUS, Column, Entry, Sheet, marks, rounded
+from reports.sheet import DAGGER, MISSING, PLUS_MINUS, Column, Entry, Sheet, marks, mean_and_sd, rounded
 from reports.table import SELECTIONS, ablation_table, accuracy_by_seed
 
 COLUMNS: dict[str, tuple[str, bool]] = {
@@ -120,8 +120,7 @@ def _entries(table: Any, compared: Any, cost: Any, plan: Plan) -> dict[str, Call
     cheapest = {name: _cheapest(cost[name]) for name in ("hours", "parameters", "flops")}
 
     def accuracy(row: str) -> Entry:
-        mean, sd = rounded(table.at[row, "accuracy"]), rounded(table.at[row, "sd"])
-        return Entry(f"{mean} {PLUS_MINUS} {sd}" if sd else mean or MISSING, ranked.get(row, ""))
+        return Entry(mean_and_sd(table.at[row, "accuracy"], table.at[row, "sd"]), ranked.get(row, ""))
 
     def difference(row: str) -> Entry:
         return Entry("" if row == plan.reference else rounded(table.at[row, "difference"], "+.2f") or MISSING)

@@ -55,6 +55,12 @@ def rounded(value: float, spec: str = ".2f") -> str:
     return "" if math.isnan(value) else format(round(value, 2) + 0.0, spec)
 
 
+def mean_and_sd(mean: float, sd: float) -> str:
+    """Return both with two decimals; the mean alone if ``sd`` is NaN, ``MISSING`` if the mean is."""
+    first, second = rounded(mean), rounded(sd)
+    return f"{first} {PLUS_MINUS} {second}" if second else first or MISSING
+
+
 def marks(values: Mapping[str, float], *, highest: bool = True) -> dict[str, str]:
     """Return the mark of each row that has one: the best and the second, at two decimals; equals share it.
 

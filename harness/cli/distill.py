@@ -1,7 +1,8 @@
 """``dfkd distill``: one run, in this process."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -87,11 +88,17 @@ def distill(
     exit_status = conclude(prepared.plan, opened, console)
     record = opened.read(prepared.plan.ids[0])
     if record.result is not None:
-        teacher_accuracy = prepared.plan.context["teacher_accuracy"]
-        console.print(
-            f"Test accuracy {100 * record.result['last']:.2f} % after the last epoch "
-            f"(teacher {100 * teacher_accuracy:.2f} %)\n"
-            f"{opened.cell(record.id)}",
-            soft_wrap=True,
-        )
+        console.print(accuracy_words(record.result, teacher=prepared.plan.context["teacher_accuracy"]))
+        console.print(opened.cell(record.id), soft_wrap=True)
     return exit_status
+
+
+def accuracy_words(result: Mapping[str, Any], *, teacher: float) -> str:
+    """Return the accuracies of a result in words, one a line; ``teacher`` is its teacher's, a fraction as they are."""
+    lines = [f"Test accuracy {100 * result['last']:.2f} % after the last epoch (teacher {100 * teacher:.2f} %)"]
+    if result["final_epochs"] > 1:
+        mean, sd = 100 * result["final_mean"], 100 * result["final_sd"]
+        lines.append(f"  over the final {result['final_epochs']} epochs: mean {mean:.2f} %, sd (n - 1) {sd:.2f}")
+    best, epoch = 100 * result["best_on_test"], result["best_epoch"]
+    lines.append(f"  best on test: {best:.2f} % after epoch {epoch}, chosen on the test split (oracle)")
+    return "\n".join(lines)

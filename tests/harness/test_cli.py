@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from dfkd.config import ARCHITECTURES
+from harness.cli.distill import accuracy_words
 from harness.records import read_plans
 from outcome import refused
 from small import sets
@@ -248,7 +249,12 @@ class TestLocalGrid:
         options = [option for option in self.options(store) if option not in ("--seeds", "0")]
         status, output, _ = run("distill", "--seed", "0", *options)
         assert status == 0
-        assert "Test accuracy" in output
+        (result,) = (json.loads(path.read_text()) for path in (store / "cells").glob("*/result.json"))
+        last, mean, sd, best = (100 * result[name] for name in ("last", "final_mean", "final_sd", "best_on_test"))
+        assert f"Test accuracy {last:.2f} % after the last epoch (teacher " in output
+        assert f"  over the final 2 epochs: mean {mean:.2f} %, sd (n - 1) {sd:.2f}\n" in output
+        chosen = f"after epoch {result['best_epoch']}, chosen on the test split (oracle)\n"
+        assert f"  best on test: {best:.2f} % {chosen}" in output
         assert "epoch 2/2" in output
         content = json.loads(run("plan", "table3", *self.options(store), "--json")[1])
         assert [cell["status"] for cell in content["planned"]] == ["todo", "todo", "todo", "done"]
@@ -263,6 +269,14 @@ class TestLocalGrid:
         assert run("report", "table3", *self.options(store), "--format", "latex", "--out", str(out))[0] == 0
         assert "\\toprule" in out.read_text()
         assert [plan.grid for plan in read_plans(store)] == ["table3"]
+
+
+def test_a_run_of_one_epoch_has_no_sd_to_tell():
+    result = {"last": 0.5, "final_mean": 0.5, "final_sd": 0.0, "final_epochs": 1, "best_on_test": 0.5, "best_epoch": 1}
+    assert accuracy_words(result, teacher=0.875).splitlines() == [
+        "Test accuracy 50.00 % after the last epoch (teacher 87.50 %)",
+        "  best on test: 50.00 % after epoch 1, chosen on the test split (oracle)",
+    ]
 
 
 class TestModels:

@@ -29,7 +29,8 @@ def store(tmp_path):
         write_json(folder / "config.json", {"config": config, "teacher_hash": "t", "numerics": 3})
         machine = {"processor": "P", "device": "cpu", "threads": 1, "python": "3", "torch": "2", "torchvision": "0"}
         result = {"last": 0.5 + 0.05 * i, "best_on_test": 0.9, "seconds": 60.0, "cpu_seconds": 90.0 * (i + 1)}
-        write_json(folder / "result.json", result | {"environment": machine, "trainer": ["f" * 16]})
+        final = {"final_mean": 0.45 + 0.05 * i, "final_sd": 0.02 if i else 0.0, "final_epochs": 2 if i else 1}
+        write_json(folder / "result.json", result | final | {"environment": machine, "trainer": ["f" * 16]})
         lines = [f'{{"epoch": {e}, "time": {e}.0, "test_accuracy": {0.2 * e}}}' for e in (1, 2)]
         (folder / "log.jsonl").write_text("\n".join(lines))
     write_json(tmp_path / "cells" / "b2" / "failure.json", {"error": "OutOfMemory: <16 GiB>", "traceback": ""})
@@ -91,6 +92,14 @@ def test_it_says_what_there_is_and_what_is_missing(store):
         assert part in shown, part
     assert text.count("<svg") >= 3
     assert "<b>" not in text.split("<title>")[1].split("</title>")[0]
+
+
+def test_every_run_has_last_final_epochs_and_best_side_by_side(store):
+    text = page(StoreSource(store), PLAN)
+    table = text[text.index("Final 1 or 2 epochs, mean \u00b1 sd (%)") :]
+    lines = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", line) for line in table.split("<tr>")[1:]]
+    # Of one epoch there is no sd; the second run has 50 in the mean of its two.
+    assert [line[2:5] for line in lines[:2]] == [["50.00", "45.00", "90.00"], ["55.00", "50.00 \u00b1 2.00", "90.00"]]
 
 
 def test_where_the_options_are_not_known_it_says_so(store):

@@ -24,7 +24,9 @@ PLAN = Plan(
 
 def result(threads=1, **extra):
     machine = {"processor": "P", "device": "cpu", "threads": threads, "python": "3", "torch": "2", "torchvision": "0"}
-    return {"last": 0.5, "best_on_test": 0.625, "seconds": 90.0, "cpu_seconds": 120.0, "environment": machine, **extra}
+    final = {"final_mean": 0.53125, "final_sd": 0.0125, "final_epochs": 5}
+    numbers = {"last": 0.5, "best_on_test": 0.625, **final, "seconds": 90.0, "cpu_seconds": 120.0}
+    return {**numbers, "environment": machine, **extra}
 
 
 @pytest.fixture
@@ -43,6 +45,7 @@ def test_finished_runs_stand_in_the_plans_order_with_their_cost(store):
         ("twin", 1, "c1"),
     ]
     assert runs[["last", "best_on_test", "cpu_minutes", "minutes"]].values.tolist() == [[50.0, 62.5, 2.0, 1.5]] * 3
+    assert runs[["final_mean", "final_sd", "final_epochs"]].values.tolist() == [[53.125, 1.25, 5.0]] * 3
 
 
 def test_a_shared_cell_costs_once_and_every_machine_is_named(store):
@@ -55,12 +58,33 @@ def test_a_shared_cell_costs_once_and_every_machine_is_named(store):
         "twin",
         "1",
         "50.00",
+        "53.12 \u00b1 1.25",
         "62.50",
         "2.0",
         "1.5",
         "c1",
         "unknown",
     ]
+
+
+@pytest.mark.parametrize(
+    ("of_c0", "heading", "entry"),
+    [
+        ({}, "Final 5 epochs, mean \u00b1 sd (%)", "53.12 \u00b1 1.25"),
+        ({"final_epochs": 10}, "Final 5 or 10 epochs, mean \u00b1 sd (%)", "53.12 \u00b1 1.25"),
+        # A single epoch has no sd with n - 1; its result says 0.
+        ({"final_epochs": 1, "final_sd": 0.0}, "Final 1 or 5 epochs, mean \u00b1 sd (%)", "53.12"),
+    ],
+)
+def test_the_final_epochs_have_a_mean_an_sd_and_their_number(store, of_c0, heading, entry):
+    write_json(store / "cells" / "c0" / "result.json", result(**of_c0))
+    lines = render_runs(runs_table(store, PLAN), planned=4).splitlines()
+    assert [part.strip() for part in lines[0].strip("|").split("|")][2:5] == [
+        "Last epoch (%)",
+        heading,
+        "Best epoch on test, oracle (%)",
+    ]
+    assert lines[3].split("|")[4].strip() == entry  # c0 is the second run
 
 
 def test_the_engine_is_named_where_it_is_known(store):
