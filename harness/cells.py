@@ -33,7 +33,7 @@ from harness.store import RunLog, Store, cell_config
 CONTEXT = 512 * 2**20
 """Bytes of a GPU that a process takes besides what PyTorch counts, rounded up."""
 
-MOST_PICTURES = 20
+MOST_PICTURES = 10
 """That a run keeps on the way, unless it is asked for others."""
 
 
@@ -191,7 +191,7 @@ def _note_training(
 def picture_epochs(epochs: int, every: int | None = None) -> set[int]:
     """Return the epochs after which samples are kept on the way: the first, and then each multiple of ``every``.
 
-    With 0 there are none. By default it is a twentieth of the run, rounded up, which gives 20 at most. The last epoch's
+    With 0 there are none. By default it is a tenth of the run, rounded up, which gives 10 at most. The last epoch's
     are kept in any case, and are not among them.
     """
     every = math.ceil(epochs / MOST_PICTURES) if every is None else every

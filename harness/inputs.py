@@ -33,7 +33,7 @@ class Execution:
     keep_networks: bool = False
     """Whether a finished cell keeps the generator and the auxiliary modules beside its student."""
     samples_every: int | None = None
-    """Epochs between the pictures of samples that are kept on the way; 0: none; None: a twentieth of the run."""
+    """Epochs between the pictures of samples that are kept on the way; 0: none; None: a tenth of the run."""
 
 
 EAGER = Execution()

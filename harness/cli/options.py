@@ -109,7 +109,7 @@ SamplesOption = Annotated[
         "--samples-every",
         min=0,
         metavar="EPOCHS",
-        help="Keep a grid of synthetic images after every so many epochs; by default 20 over a run at most. 0: after "
+        help="Keep a grid of synthetic images after every so many epochs; by default 10 over a run at most. 0: after "
         "the last one alone.",
     ),
 ]
