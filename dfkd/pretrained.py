@@ -1,6 +1,7 @@
 """ImageNet weights of torchvision as the start of a teacher's training."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -8,17 +9,31 @@ import torch
 from torch import Tensor
 from torchvision.models import get_model_weights
 
-from dfkd.config import RunConfig
+from dfkd.config import PRETRAINED, RunConfig
 from dfkd.errors import CheckpointError
 from dfkd.files import load
 from dfkd.models import Classifier, build_classifier
 
 
-def initial_teacher(config: RunConfig, *, classes: int) -> tuple[Classifier, tuple[str, ...]]:
-    """Return the teacher before its training, and the names of the tensors that no ImageNet weight could fill.
+@dataclass(frozen=True)
+class Start:
+    """A teacher before its training."""
 
-    With ``teacher.init`` at ``imagenet`` these are the head's, and below 112 pixels the first convolution's, whose
-    kernel is another; they keep their random initial weights. With ``random`` there is nothing to fill and no name.
+    classifier: Classifier
+    """The network."""
+    fresh: tuple[str, ...] = ()
+    """Names of the tensors that no ImageNet weight could fill, and that keep their random initial weights: the head's
+    and, below 112 pixels, those of a ResNet's first convolution, whose kernel is another. With ``teacher.init`` at
+    ``random`` there is nothing to fill and no name."""
+    unused: tuple[str, ...] = ()
+    """Names of torchvision's layers with weights that have no place in the network: below 112 pixels, VGG's two hidden
+    layers and, beside them, its head."""
+
+
+def initial_teacher(config: RunConfig, *, classes: int) -> Start:
+    """Return the teacher at its random initial weights or, with ``teacher.init`` at ``imagenet``, with ImageNet's.
+
+    MobileNetV2 strides less at small sizes, but its weights have the same shapes: all fit but its head's.
 
     Raises:
         CheckpointError: torchvision's weights are not here and cannot be downloaded, or their file is damaged.
@@ -28,23 +43,25 @@ def initial_teacher(config: RunConfig, *, classes: int) -> tuple[Classifier, tup
         settings.architecture, classes=classes, image_size=config.data.image_size, seed=settings.seed, role="teacher"
     )
     if settings.init == "random":
-        return classifier, ()
+        return Start(classifier)
     own = classifier.network.state_dict()
     # A head is made anew even where the data set has a thousand classes: they are not ImageNet's.
+    published = imagenet_weights(settings.architecture)
     given = {
         name: value
-        for name, value in imagenet_weights(settings.architecture).items()
+        for name, value in published.items()
         if name in own and value.shape == own[name].shape and not name.startswith(f"{classifier.head}.")
     }
     classifier.network.load_state_dict(own | given)
     # Old files of torchvision hold no counters of batches, which no number depends on.
-    kept = tuple(name for name in own if name not in given and not name.endswith(".num_batches_tracked"))
-    return classifier, kept
+    fresh = tuple(name for name in own if name not in given and not name.endswith(".num_batches_tracked"))
+    unused = dict.fromkeys(name.rpartition(".")[0] for name in published if name not in own)
+    return Start(classifier, fresh, tuple(unused))
 
 
 def weights_url(architecture: str) -> str:
     """Return the address of torchvision's best ImageNet weights for one of ``PRETRAINED``."""
-    return str(get_model_weights(architecture).DEFAULT.url)
+    return str(get_model_weights(PRETRAINED[architecture]).DEFAULT.url)
 
 
 def imagenet_weights(architecture: str) -> dict[str, Tensor]:

@@ -74,7 +74,7 @@ def train_teacher(
     weights are kept: the test split selects nothing.
     """
     settings, spec = config.teacher, dataset_spec(config.data.dataset)
-    classifier, _ = initial_teacher(config, classes=len(train.class_names))
+    classifier = initial_teacher(config, classes=len(train.class_names)).classifier
     network = place(classifier.network, config.compute, device)
     optimizer = torch.optim.SGD(
         network.parameters(), settings.learning_rate, momentum=0.9, nesterov=True, weight_decay=settings.weight_decay

@@ -11,8 +11,11 @@ ARCHITECTURES = (
 )
 """Names of the networks; ``dfkd.models.MODELS`` builds them."""
 
-PRETRAINED = ("resnet18", "resnet34", "resnet50")
-"""Those for which torchvision has ImageNet weights that fit."""
+PRETRAINED = {
+    **{"resnet18": "resnet18", "resnet34": "resnet34", "resnet50": "resnet50"},
+    **{"mobilenetv2": "mobilenet_v2", "vgg11": "vgg11_bn", "vgg16": "vgg16_bn"},
+}
+"""Those for which torchvision has ImageNet weights that fit, with the name that it gives them."""
 
 INITIAL_WEIGHTS = ("random", "imagenet")
 
@@ -30,8 +33,9 @@ class TeacherConfig:
     architecture: str = "resnet34"
     """Name of a network, one of ``ARCHITECTURES``."""
     init: str = "random"
-    """What training starts from: ``random`` weights, or torchvision's ``imagenet`` weights with a new head and, below
-    112 pixels, a new first convolution. ``imagenet`` is for the networks in ``PRETRAINED``."""
+    """What training starts from: ``random`` weights, or torchvision's ``imagenet`` weights with a new head. Below 112
+    pixels a ResNet's first convolution is new too, and VGG, which has no hidden layers there, takes the convolutions
+    alone. ``imagenet`` is for the networks in ``PRETRAINED``."""
     epochs: int = 60
     """Passes over the training images."""
     batch_size: int = 64

@@ -124,10 +124,11 @@ def _train(
     if warning:
         console.print(f"[yellow]{warning}[/yellow]")
     if config.teacher.init == "imagenet":
-        _, kept = initial_teacher(config, classes=2)  # a missing file is known before any image is read
+        start = initial_teacher(config, classes=2)  # a missing file is known before any image is read
+        unused = f" ImageNet's {', '.join(start.unused)} have no place in it at this size." if start.unused else ""
         console.print(
-            f"Starting from torchvision's ImageNet weights, but for {', '.join(kept)}, which start at random. Other "
-            "commands find this teacher with `--set teacher.init=imagenet`."
+            f"Starting from torchvision's ImageNet weights, but for {', '.join(start.fresh)}, which start at random."
+            f"{unused} Other commands find this teacher with `--set teacher.init=imagenet`."
         )
     train = load_training_images(config, root=data_root, cache=None)
     test = load_test_images(config.data, root=data_root, cache=store.cache)

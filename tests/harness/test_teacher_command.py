@@ -5,7 +5,7 @@ from urllib.error import URLError
 
 import pytest
 import torch
-from torchvision.models import resnet18
+from torchvision.models import resnet18, vgg11_bn
 
 from outcome import refused
 from small import sets
@@ -109,6 +109,21 @@ class TestImageNetStart:
         assert status == 130
         assert "ImageNet weights, but for conv1.weight, fc.weight, fc.bias" in output
         assert "--set teacher.init=imagenet" in output
+
+    def test_it_says_what_of_imagenets_has_no_place(self, run, tmp_path, monkeypatch):
+        def interrupted(*args, **kwargs):
+            raise KeyboardInterrupt
+
+        with torch.device("meta"):
+            shapes = {name: value.shape for name, value in vgg11_bn().state_dict().items()}
+        weights = {name: torch.zeros(1).expand(shape) for name, shape in shapes.items()}
+        monkeypatch.setattr("dfkd.pretrained.imagenet_weights", lambda name: weights)
+        monkeypatch.setattr("dfkd.teacher.train_teacher", interrupted)
+        options = ["--set", "data.image_size=64", "--set", "teacher.architecture=vgg11"]
+        status, output, _ = run("teacher", "digits", "--init", "imagenet", "--store", str(tmp_path / "runs"), *options)
+        assert status == 130
+        assert "but for head.weight, head.bias, which start at random" in output
+        assert "ImageNet's classifier.0, classifier.3, classifier.6 have no place in it at this size" in output
 
     def test_without_a_network_the_file_and_its_folder_are_named(self, run, tmp_path, monkeypatch):
         def no_network(*args):
