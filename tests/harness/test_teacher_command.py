@@ -116,7 +116,7 @@ class TestImageNetStart:
 
         with torch.device("meta"):
             shapes = {name: value.shape for name, value in vgg11_bn().state_dict().items()}
-        weights = {name: torch.zeros(1).expand(shape) for name, shape in shapes.items()}
+        weights = {name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}
         monkeypatch.setattr("dfkd.pretrained.imagenet_weights", lambda name: weights)
         monkeypatch.setattr("dfkd.teacher.train_teacher", interrupted)
         options = ["--set", "data.image_size=64", "--set", "teacher.architecture=vgg11"]

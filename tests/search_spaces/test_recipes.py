@@ -23,7 +23,7 @@ def test_every_built_in_recipe_is_sound(recipe):
 
 @pytest.mark.parametrize("dataset", [name for name in DATASETS if name != "imagefolder"])
 @pytest.mark.parametrize("image_size", [16, 32, 64, 96, 112, 224])
-def test_fine_grained_data_have_a_recipe_at_every_size(dataset, image_size):
+def test_every_named_data_set_but_cifar_above_its_own_size_has_a_recipe_at_every_size(dataset, image_size):
     found = teacher_recipe(dataset, image_size=image_size, init="random")
     assert (found is None) == (dataset.startswith("cifar") and image_size > 32)
 
@@ -34,7 +34,16 @@ def test_the_recipe_follows_size_and_first_weights_and_gives_way_to_settings():
     tuned = base_config("cub200", budget=None, settings={"teacher.init": "imagenet", "teacher.epochs": 7})
     assert (tuned.teacher.epochs, tuned.teacher.learning_rate) == (7, 0.01)
     assert chosen_recipe(tuned).name.endswith("from ImageNet's weights")
-    assert base_config("imagefolder", budget=None, settings={}).teacher == RunConfig().teacher
+
+
+@pytest.mark.parametrize(
+    ("dataset", "settings"),
+    [("imagefolder", {}), ("imagefolder", {"data.image_size": 64}), ("cifar10", {"data.image_size": 64})],
+)
+def test_where_nothing_was_run_the_defaults_stand(dataset, settings):
+    config = base_config(dataset, budget=None, settings=settings)
+    assert chosen_recipe(config) is None
+    assert config.teacher == RunConfig().teacher
 
 
 @pytest.mark.parametrize(
