@@ -45,6 +45,7 @@ def three_digits(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # a minute or two of one core, more beside other work
 @pytest.mark.parametrize("method", BOUNDS)
 def test_it_learns_three_digits(three_digits, method):
     teacher, test = three_digits
