@@ -27,7 +27,7 @@ from harness.cli.options import (
 from harness.cli.report import Selection, SelectionOption
 from harness.cli.reporting import marked_stale, plan_of, refusals
 from harness.records import Plan
-from harness.store import Store
+from harness.store import Store, known_store
 
 
 @guarded
@@ -60,7 +60,7 @@ def explain(
     from reports import explained
 
     request = request_of(grid, dataset, budget, seeds, settings, match_budget=match_budget)
-    opened = Store(store.expanduser().resolve())
+    opened = known_store(store)
     plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
     links = _links(plan, opened, tracking_uri)
     found, rows = {}, rows_behind(plan, row)

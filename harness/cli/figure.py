@@ -29,7 +29,7 @@ from harness.cli.report import Selection, SelectionOption
 from harness.cli.reporting import all_pictures, named_columns, network_costs, plan_of, refusals
 from harness.cli.search_figures import OF_SEARCHES, ImportanceEvaluator, search_figure
 from harness.records import Plan
-from harness.store import Store, StoreError
+from harness.store import Store, StoreError, known_store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,7 +148,7 @@ def figure(
     """Draw one figure as PNG and SVG, in a style for print. `dfkd report --format html` has a grid's together."""
     from reports.figures import save
 
-    opened = Store(store.expanduser().resolve())
+    opened = known_store(store)
     figures: dict[str, tuple[Figure, pd.DataFrame | None]] = {}
     words: list[str] = []
     _check_out(out)

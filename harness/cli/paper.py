@@ -23,7 +23,7 @@ from harness.cli.reporting import (
 )
 from harness.cli.reproduction import stored_arguments
 from harness.records import Plan, read_plans
-from harness.store import Store, StoreError
+from harness.store import Store, StoreError, known_store
 
 if TYPE_CHECKING:
     from reports.architecture import Layer
@@ -67,7 +67,7 @@ def paper(
     image_size: Annotated[int, typer.Option("--image-size", help="Of Table 6's generator, in pixels.")] = 224,
 ) -> int:
     """Write every table and figure of every grid in the stores: tables, pages, figures, the paper's Tables 1 to 6."""
-    whole = _find([Store(each.expanduser().resolve()) for each in stores or [DEFAULT_STORE]], plans or [])
+    whole = _find([known_store(each) for each in stores or [DEFAULT_STORE]], plans or [])
     if stale == Stale.keep:
         whole = [
             replace(each, plan=replace(each.plan, context={**each.plan.context, "stale": "keep"})) for each in whole
