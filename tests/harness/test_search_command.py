@@ -181,7 +181,9 @@ def test_options_that_do_not_fit_are_refused_before_anything_runs(search, store,
 
 
 def test_the_spaces_are_listed_and_shown(run, space):
-    assert "attention_orders" in run("spaces")[1]
+    listed = run("spaces")[1]
+    assert "attention_orders" in listed
+    assert "weights_and_orders" in listed
     status, output, _ = run("spaces", "show", "loss_weights")
     assert status == 0
     assert "0 to 0.09, step 0.01" in output

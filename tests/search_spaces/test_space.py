@@ -44,6 +44,26 @@ def test_orders_count_only_where_the_term_has_a_weight():
     assert space.read({weight: 12.0, orders: "3"}) is None
 
 
+def test_weights_and_orders_are_both_spaces_in_one():
+    domains = {p.key: p.domain for p in load_space("weights_and_orders").parameters}
+    weights = {p.key: p.domain for p in load_space("loss_weights").parameters}
+    weight, orders = load_space("attention_orders").parameters
+    assert domains == weights | {orders.key: orders.domain}
+    space = load_space("weights_and_orders")
+    assert {p.key: p.when for p in space.parameters if p.when} == {orders.key: orders.when}
+    defaults = {
+        "generator_loss.batch_norm.weight": 0.3,
+        weight.key: 10.0,
+        orders.key: "1+2+3",
+        "student_loss.sfcl.weight": 8.0,
+        "generator.attention.weight": 0.05,
+    }
+    assert space.fits(defaults)
+    assert space.read(defaults | {weight.key: 0.0}) == {
+        key: value for key, value in (defaults | {weight.key: 0.0}).items() if key != orders.key
+    }
+
+
 def test_a_parameter_below_one_that_does_not_count_does_not_count_either(tmp_path):
     text = (
         WEIGHT + "'a.kind' = { choices = ['x', 'y'], when = { 'a.weight' = '> 0' } }\n"
