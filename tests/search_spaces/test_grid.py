@@ -121,10 +121,11 @@ BUILT_IN_VALUES = {
     "student_loss.sfcl.weight": 8.0,
     "student_loss.mhad.orders": "1+2+3",
     "generator.attention.weight": 0.05,
+    "generator_loss.batch_norm.weight": 0.3,
     "student.architecture": "resnet18",
     "method": "dfkd_fgvc",
 }
-"""The fields that the paper's tables set."""
+"""The fields that the paper's tables and sweeps set."""
 
 
 def test_figure_7_has_its_two_sweeps():
@@ -134,6 +135,21 @@ def test_figure_7_has_its_two_sweeps():
         made = load_grid(name).expanded(BUILT_IN_VALUES, {}).rows
         assert [row.overrides[moved] for row in made] == [0, 1, 5, 10, 20, 50, 100]
         assert {row.overrides[fixed] for row in made} == {at}
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "values", "own"),
+    [
+        ("batch_norm_weight", "generator_loss.batch_norm.weight", [0, 0.1, 0.3, 0.5, 1, 2, 5], 0.3),
+        ("table4", "generator.attention.weight", [0, 0.01, 0.05, 0.07, 0.09], 0.05),
+    ],
+)
+def test_alpha_and_lambda_have_a_sweep_each_with_the_papers_choice(name, key, values, own):
+    # alpha from 0 to 5, best 0.3; lambda in {0, 1, 5, 7, 9}e-2, best 5e-2
+    made = load_grid(name).expanded(BUILT_IN_VALUES, {})
+    assert [row.overrides for row in made.rows] == [{key: value} for value in values]
+    assert own == BUILT_IN_VALUES[key]
+    assert made.reference == made.rows[0].name
 
 
 def test_everything_is_the_papers_tables_and_figures():
