@@ -2,34 +2,44 @@
 
     python -m benchmarks.overhead --cells 200 --beside 20
 
-Both run cells that compute nothing: one record, one result, on the same Ray instance with as many slots. What a cell
-adds is the time of many less the time of few, over the difference, so that starting up does not count.
+Both run cells that train nothing, on the same Ray instance with as many slots. The harness does all that it does with a
+cell, from the plan to the result, with a teacher and images loaded; where it would train, a finished state is copied.
+A trial of Ray Tune reports one record and does nothing else. What a cell adds is the time of many less the time of few,
+over the difference, so that starting up does not count.
 """
 
 import argparse
 import json
 import os
 import shutil
+import sqlite3
+import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import torch
 from rich.console import Console
 
+from benchmarks.store import DFKD, SETTINGS, write_grid
+from dfkd.config import RunConfig
+from dfkd.evaluation import load_test_images
+from dfkd.loop import Record, distill
+from harness.driver import prepare, run_plan
 from harness.executors.cluster import ENVIRONMENT
-from harness.executors.tune import run_ray
 from harness.inputs import Where
-from harness.live import driving
-from harness.mirror import Mirror, default_uri
-from harness.plan import digest
-from harness.progress import ProgressView
-from harness.records import Plan, PlannedCell, write_json, write_plan
+from harness.layers import parse_settings
+from harness.mirror import Mirror
+from harness.plan import Request, expand
+from harness.records import read_log
 from harness.room import Room
-from harness.rounds import Rounds
 from harness.store import RunLog, Store
-from harness.watch import Watch
+from search_spaces import load_grid
 
 FEW = 4
 """Cells of the shorter run of each pair."""
@@ -46,49 +56,77 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def empty_trial(config: dict[str, Any], *, where: Where, share: float, patience: float = 0.0) -> None:
-    """Stand in for ``harness.executors.tune._trial``: the same lease, log and result, and nothing computed."""
-    from ray import tune
+def untrained(config: RunConfig, *, state_path: Path, made: Path, **_: Any) -> Iterator[Record]:
+    """Stand in for ``dfkd.loop.distill``: give state and records of the run in the folder ``made``; train nothing."""
+    shutil.copy(made / "state.pt", state_path)
+    yield from read_log(made)
 
-    store = Store(where.store)
-    with store.lease(config["cell"], patience=0) as lease:
-        folder = store.cell(config["cell"])
-        record = {"epoch": 1, "test_accuracy": 0.5, "time": time.time(), "seconds": 0.0, **METRICS}
-        RunLog(folder).append(record)
-        tune.report(record)
-        lease.check()
-        result = {"last": 0.5, "seconds": 0.0, "environment": {}, "finished": time.time()}
-        write_json(folder / "result.json", result)
+
+def untrained_trial(config: dict[str, Any], *, where: Where, share: float, patience: float = 0.0) -> None:
+    """Stand in for ``harness.executors.tune._trial``: the same in a worker, but for the training itself."""
+    from harness.executors.tune import _trial
+
+    with patch("harness.cells.distill", partial(untrained, made=where.store.parent / "made")):
+        _trial(config, where=where, share=share, patience=patience)
+
+
+def request(grid: Path) -> Request:
+    """Return the cells of a grid file on digits, one seed and one epoch each."""
+    settings = parse_settings((*SETTINGS, "schedule.epochs=1", "schedule.iterations_per_epoch=1"))
+    return expand(load_grid(str(grid)), dataset="digits", budget="smoke", seeds=(0,), settings=settings)
+
+
+def fill_template(root: Path) -> Path:
+    """Return a store below ``root`` with a teacher and MLflow's tables, and leave a cell's state and log beside it."""
+    store, sets = Store(root / "template"), [part for setting in SETTINGS for part in ("--set", setting)]
+    train = [*DFKD, "teacher", "digits", "--store", str(store.root), *sets]
+    subprocess.run(train, check=True, stdout=subprocess.DEVNULL)
+    Mirror(f"sqlite:///{root / 'live.db'}", store)
+    # A copy of the file alone would lack what is still in its write-ahead log.
+    with sqlite3.connect(root / "live.db") as live, sqlite3.connect(store.root / "mlflow.db") as template:
+        live.backup(template)
+    write_grid(root / "one.toml", 1)
+    prepared = prepare(
+        request(root / "one.toml"), store=store, data_root=None, teacher=None, teacher_needed=True, cache=True
+    )
+    (cell,) = prepared.cells.values()
+    teacher = prepared.inputs_of(cell.config).teacher
+    assert teacher is not None
+    test = load_test_images(cell.config.data, root=None, cache=store.cache)
+    device = torch.device("cpu")
+    made = root / "made"
+    made.mkdir()
+    for record in distill(cell.config, teacher=teacher, test=test, device=device, state_path=made / "state.pt"):
+        RunLog(made).append(record)
+    return store.root
 
 
 def with_harness(root: Path, template: Path, cells: int) -> float:
-    """Return the seconds that the harness takes for so many new cells in a store of their own."""
-    store = Store(root)
-    root.mkdir()
-    shutil.copy(template, root / "mlflow.db")
-    planned = tuple(PlannedCell(digest([str(root), i]), f"row {i}", 0) for i in range(cells))
-    rows = tuple(cell.row for cell in planned)
-    plan = Plan("key", "empty", "Empty cells", rows, rows[0], (0,), planned, {})
-    for cell in planned:
-        content = {"config": {"seed": 0}, "teacher_hash": "t", "test_fingerprint": "f", "numerics": 0}
-        write_json(store.cell(cell.id) / "config.json", content)
-    write_plan(root, plan)
-    where, uri = Where(root, None, {}, "cpu", 1), default_uri(store)
-    console = Console(file=StringIO())
-    view = ProgressView(plan, plan.ids, epochs=dict.fromkeys(plan.ids, 1), store=store, console=console)
-    rounds = Rounds(store, where, Room(1, 0), execute=run_ray, retries=0, say=console.print)
-    watch = Watch(lambda: plan, view=view, open_mirror=lambda: Mirror.hold(uri, store))
+    """Return the seconds from a grid file to the results of so many new cells, in a store and in MLflow."""
+    store, grid = Store(Path(shutil.copytree(template, root))), root.with_suffix(".toml")
+    write_grid(grid, cells)
+    said = StringIO()
     start = time.perf_counter()
-    with driving(store, plan=plan.key, tracking_uri=uri), watch:
-        rounds.run(plan.ids)
+    prepared = prepare(request(grid), store=store, data_root=None, teacher=None, teacher_needed=True, cache=True)
+    run_plan(
+        prepared,
+        store=store,
+        data_root=None,
+        device="cpu",
+        executor="ray",
+        room=Room(1, 0),
+        tracking_uri=None,
+        console=Console(file=said),
+    )
     seconds = time.perf_counter() - start
-    assert all(store.read(cell_id).result for cell_id in plan.ids), "a cell has no result"
-    assert watch.mirror_error is None, watch.mirror_error
+    assert len(prepared.cells) == cells, f"{len(prepared.cells)} cells are not {cells}"
+    assert all(store.read(cell_id).result for cell_id in prepared.cells), "a cell has no result"
+    assert "MLflow was not written" not in said.getvalue(), said.getvalue()
     return seconds
 
 
 def plain_trial(config: dict[str, Any]) -> None:
-    """Report as often as ``empty_trial`` does."""
+    """Report once, as a cell of one epoch does, and do nothing else."""
     from ray import tune
 
     tune.report({"epoch": 1, "test_accuracy": 0.5, **METRICS})
@@ -100,14 +138,14 @@ def with_ray_tune(root: Path, template: Path, cells: int) -> float:
     from ray.air.integrations.mlflow import MLflowLoggerCallback
 
     root.mkdir()
-    shutil.copy(template, root / "mlflow.db")
+    shutil.copy(template / "mlflow.db", root)
+    start = time.perf_counter()
     callback = MLflowLoggerCallback(tracking_uri=f"sqlite:///{root / 'mlflow.db'}", experiment_name="plain")
     tuner = tune.Tuner(
         tune.with_resources(plain_trial, {"cpu": 1}),
         param_space={"cell": tune.grid_search(list(range(cells)))},
         run_config=tune.RunConfig(name="plain", storage_path=str(root), callbacks=[callback], verbose=0),
     )
-    start = time.perf_counter()
     tuner.fit()
     return time.perf_counter() - start
 
@@ -118,21 +156,18 @@ def main() -> None:
     os.environ.update(ENVIRONMENT)
     import ray
 
-    import harness.executors.tune
-
-    harness.executors.tune._trial = empty_trial
     ray.init("local", num_cpus=arguments.slots, include_dashboard=False, log_to_driver=False)
     rows = []
     with tempfile.TemporaryDirectory(prefix="dfkd-overhead-") as folder:
         root = Path(folder)
-        Mirror(f"sqlite:///{root / 'template.db'}", Store(root))
+        template = fill_template(root)
         pairs = [("harness", with_harness, arguments.cells), ("Ray Tune's defaults", with_ray_tune, arguments.beside)]
         for name, run, cells in pairs:
             if run is with_ray_tune:  # as they are without the harness
                 for key, value in defaults.items():
                     os.environ.pop(key) if value is None else os.environ.update({key: value})
-            few = run(root / f"{name} few", root / "template.db", FEW)
-            many = run(root / f"{name} many", root / "template.db", FEW + cells)
+            with patch("harness.executors.tune._trial", untrained_trial):
+                few, many = run(root / f"{name} few", template, FEW), run(root / f"{name} many", template, FEW + cells)
             rows.append({"name": name, "cells": cells, "seconds": many - few, "seconds_per_cell": (many - few) / cells})
     ray.shutdown()
     for row in rows:
