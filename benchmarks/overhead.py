@@ -96,7 +96,7 @@ def fill_template(root: Path) -> Path:
     device = torch.device("cpu")
     made = root / "made"
     made.mkdir()
-    for record in distill(cell.config, teacher=teacher, test=test, device=device, state_path=made / "state.pt"):
+    for record in distill(cell.config, teacher=teacher.build(), test=test, device=device, state_path=made / "state.pt"):
         RunLog(made).append(record)
     return store.root
 

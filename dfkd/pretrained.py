@@ -7,7 +7,6 @@ from urllib.parse import urlparse
 
 import torch
 from torch import Tensor
-from torchvision.models import get_model_weights
 
 from dfkd.config import PRETRAINED, RunConfig
 from dfkd.errors import CheckpointError
@@ -61,6 +60,8 @@ def initial_teacher(config: RunConfig, *, classes: int) -> Start:
 
 def weights_url(architecture: str) -> str:
     """Return the address of torchvision's best ImageNet weights for one of ``PRETRAINED``."""
+    from torchvision.models import get_model_weights  # here, because torchvision takes seconds to import
+
     return str(get_model_weights(PRETRAINED[architecture]).DEFAULT.url)
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,10 @@ from dfkd.data import ImageSet, TrainingImages, dataset_spec
 from dfkd.errors import CheckpointError, TrainingDivergedError
 from dfkd.evaluation import accuracy, autocast, place
 from dfkd.files import load, save
-from dfkd.models import Classifier, build_classifier
+from dfkd.models import Classifier
 from dfkd.models.high_order import StageAttention
 from dfkd.overrides import flatten
-from dfkd.pretrained import initial_teacher
 from dfkd.randomness import generator
-from dfkd.real_batches import epoch_batches
-from dfkd.stage_attention import train_stage_attention
 
 FORMAT = 1
 """Of the checkpoint file."""
@@ -73,6 +70,10 @@ def train_teacher(
     allows it. Records hold ``epoch``, ``loss``, ``test_accuracy`` (a fraction) and ``seconds``. The last epoch's
     weights are kept: the test split selects nothing.
     """
+    from dfkd.pretrained import initial_teacher  # these here, because torchvision takes seconds to import
+    from dfkd.real_batches import epoch_batches
+    from dfkd.stage_attention import train_stage_attention
+
     settings, spec = config.teacher, dataset_spec(config.data.dataset)
     classifier = initial_teacher(config, classes=len(train.class_names)).classifier
     network = place(classifier.network, config.compute, device)
@@ -136,8 +137,60 @@ def _hash(state: dict[str, Tensor], attention: StageAttention | None) -> str:
     return state_hash(state | ({f"attention.{k}": v for k, v in attention.state.items()} if attention else {}))
 
 
+@dataclass(frozen=True)
+class TeacherFile:
+    """A teacher's checkpoint that has been read and checked; its network is not built yet."""
+
+    content: Mapping[str, Any]
+    """As ``save_teacher`` wrote it."""
+
+    @property
+    def hash(self) -> str:
+        """As ``Teacher.hash``."""
+        return self.content["hash"]
+
+    @property
+    def test_accuracy(self) -> float:
+        """As ``Teacher.test_accuracy``."""
+        return self.content["test_accuracy"]
+
+    @property
+    def origin(self) -> str | None:
+        """As ``Teacher.origin``."""
+        return self.content["origin"]["file"] if "origin" in self.content else None
+
+    def build(self) -> Teacher:
+        """Return the teacher, on the CPU."""
+        from dfkd.models import build_classifier  # here, because torchvision takes seconds to import
+
+        made, class_names = self.content["recipe"], tuple(self.content["class_names"])
+        classifier = build_classifier(
+            made["teacher.architecture"],
+            classes=len(class_names),
+            image_size=made["data.image_size"],
+            seed=0,
+            role="teacher",
+        )
+        classifier.network.load_state_dict(self.content["state"])
+        classifier.network.eval().requires_grad_(False)
+        return Teacher(classifier, self.hash, self.test_accuracy, class_names, self.origin, _attention(self.content))
+
+
 def load_teacher(config: RunConfig, path: Path, *, class_names: tuple[str, ...], way_out: str = MAKE_IT) -> Teacher:
-    """Return the teacher in ``path``, on the CPU, checked against ``config`` and the classes of the test images.
+    """Return the teacher in ``path``, on the CPU, checked as ``read_teacher`` does.
+
+    Raises:
+        CheckpointError: as ``read_teacher``.
+    """
+    return read_teacher(config, path, class_names=class_names, way_out=way_out).build()
+
+
+def _attention(content: Mapping[str, Any]) -> StageAttention | None:
+    return StageAttention(**content["attention"]) if "attention" in content else None
+
+
+def read_teacher(config: RunConfig, path: Path, *, class_names: tuple[str, ...], way_out: str = MAKE_IT) -> TeacherFile:
+    """Return the checkpoint in ``path``, checked against ``config`` and the classes of the test images.
 
     Raises:
         CheckpointError: missing, truncated, altered, of another architecture, image size, data set or classes, or
@@ -175,22 +228,11 @@ def load_teacher(config: RunConfig, path: Path, *, class_names: tuple[str, ...],
             f"The teacher's classes must be those of the test images, but class {wrong} of {path} is "
             f"{content['class_names'][wrong]!r} and here it is {class_names[wrong]!r}. {way_out}"
         )
-    attention = StageAttention(**content["attention"]) if "attention" in content else None
-    if _hash(content["state"], attention) != content["hash"]:
+    if _hash(content["state"], _attention(content)) != content["hash"]:
         raise CheckpointError(
             f"The teacher's weights must match the hash stored with them, but those of {path} do not. {way_out}"
         )
-    classifier = build_classifier(
-        made["teacher.architecture"],
-        classes=len(class_names),
-        image_size=config.data.image_size,
-        seed=0,
-        role="teacher",
-    )
-    classifier.network.load_state_dict(content["state"])
-    classifier.network.eval().requires_grad_(False)
-    origin = content["origin"]["file"] if "origin" in content else None
-    return Teacher(classifier, content["hash"], content["test_accuracy"], class_names, origin, attention)
+    return TeacherFile(content)
 
 
 def describe_teacher(path: Path, *, way_out: str = MAKE_IT) -> dict[str, Any]:

@@ -9,10 +9,8 @@ from rich.console import Console
 
 from dfkd.config import DataConfig, RunConfig, TeacherConfig
 from dfkd.data import dataset_spec
-from harness.cells import prepare_cell
-from harness.engines import engine_sentences
 from harness.failures import attempts, release
-from harness.inputs import EAGER, Execution, Inputs, Where, find_inputs, slow_arithmetic
+from harness.inputs import EAGER, Execution, Inputs, Where, check_networks, find_inputs, slow_arithmetic
 from harness.live import driving, plans_of_others
 from harness.mirror import Mirror, default_uri
 from harness.passes import passes_of
@@ -57,7 +55,7 @@ def prepare(
     """Return the plan of ``request`` with the identity of every cell.
 
     Without its teacher a plan can be shown but not run: unless ``teacher_needed``, a missing one is taken as not
-    trained yet, and no cell is done.
+    trained yet, and no cell is done. Networks are built, and checked, of rows with cells to do.
 
     Raises:
         UserError: images or a teacher are missing, damaged or unsuitable, or two networks do not fit together.
@@ -76,6 +74,11 @@ def prepare(
         for name in column.rows.values()
     }
     plan, cells = make_plan(request, files=files, named=teacher is not None, context=_context(request, columns))
+    to_do = {cell.row for cell in plan.cells if not store.read(cell.id).ended}
+    for column, inputs in columns:
+        rows = [request.rows[name] for name in column.rows.values() if name in to_do]
+        if rows and inputs.teacher:
+            check_networks(rows, inputs.teacher)
     return Prepared(plan, cells, {(column.config.data, column.config.teacher): inputs for column, inputs in columns})
 
 
@@ -152,7 +155,9 @@ def run_plan(
 
     What became of each cell is in the store. KeyboardInterrupt passes through, after the workers have stopped.
     """
-    from harness.executors import EXECUTORS  # here, because Ray takes seconds to import
+    from harness.cells import prepare_cell  # these here, because torchvision and Ray take seconds to import
+    from harness.engines import engine_sentences
+    from harness.executors import EXECUTORS
 
     plan = prepared.plan
     for cell in prepared.cells.values():

@@ -1,7 +1,7 @@
 """What every cell of a plan needs besides its configuration: test images and a teacher, checked before any runs."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,10 +13,8 @@ from dfkd.config import DataConfig, RunConfig
 from dfkd.data import ImageSet, TrainingImages
 from dfkd.errors import CheckpointError, ConfigError
 from dfkd.evaluation import load_test_images, load_training_images, load_validation_images
-from dfkd.models import build_classifier
-from dfkd.models.auxiliary import build_auxiliary
 from dfkd.overrides import changed, flatten
-from dfkd.teacher import Teacher, load_teacher
+from dfkd.teacher import Teacher, TeacherFile, load_teacher, read_teacher
 from harness.plan import Request, digest
 from harness.shape import shape_of
 from harness.store import Store
@@ -162,7 +160,7 @@ class Inputs:
     test_fingerprint: str
     train_fingerprint: str | None
     """Of the training images, if a row learns from them."""
-    teacher: Teacher | None
+    teacher: TeacherFile | None
     """None if it is not trained yet."""
     teacher_path: Path
     teacher_command: str
@@ -229,16 +227,23 @@ def _column_inputs(
     loaded = None
     if path.exists() or needed or named:
         way_out = "Name another with `--teacher`." if named else f"Train it with: {command}"
-        loaded = load_teacher(config, path, class_names=test.class_names, way_out=way_out)
-        _check_networks(rows, loaded)
+        loaded = read_teacher(config, path, class_names=test.class_names, way_out=way_out)
     train = None
     if any(row.learns_from_real_images for row in rows):  # decoded, to be checked
         train = load_training_images(config, root=data_root, cache=images).fingerprint
     return Inputs(test.class_names, test.fingerprint, train, loaded, path, command)
 
 
-def _check_networks(rows: Sequence[RunConfig], teacher: Teacher) -> None:
-    """Build each row's student once, on the CPU, so that what does not fit is known before anything runs."""
+def check_networks(rows: Iterable[RunConfig], file: TeacherFile) -> None:
+    """Build each row's student once, on the CPU, so that what does not fit is known before anything runs.
+
+    Raises:
+        ConfigError: two networks do not fit together.
+    """
+    from dfkd.models import build_classifier  # here, because torchvision takes seconds to import
+    from dfkd.models.auxiliary import build_auxiliary
+
+    teacher = file.build()
     shapes = {shape_of(flatten(config)): config for config in rows}  # alike in everything that counts
     with torch.no_grad():
         for config in shapes.values():

@@ -5,19 +5,16 @@ import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
-from matplotlib.figure import Figure
 
 from harness.records import Plan
 from reports.comparison import in_words
 from reports.cost import Networks, cost_table
 from reports.errors import ReportError
-from reports.figures import cost_front, image_rows, interaction_map, response_curve, row_plot, to_bytes, training_curves
-from reports.figures.pictures import Pictures
 from reports.formats import caption_text, html_table
 from reports.frame import ENVIRONMENT, runs_frame
 from reports.published import published
@@ -26,6 +23,11 @@ from reports.runs import final_heading
 from reports.sheet import DAGGER, Column, Entry, Sheet, mean_and_sd, rounded
 from reports.sources import Source, open_source
 from reports.table import SELECTIONS, ablation_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from reports.figures.pictures import Pictures
 
 SECTIONS = {
     "summary": "Summary",
@@ -46,7 +48,7 @@ def page(
     selection: str = "last",
     stale: Collection[str] = (),
     networks: Networks | None = None,
-    pictures: Mapping[str, Pictures] | None = None,
+    pictures: "Mapping[str, Pictures] | None" = None,
     arguments: Sequence[str] | None = (),
 ) -> str:
     """Return the page as HTML. ``arguments`` are those of the command line behind the grid's name, None if not known.
@@ -162,9 +164,11 @@ def grid_figures(
     plan: Plan,
     selection: str,
     networks: Networks | None,
-    pictures: Mapping[str, Pictures],
-) -> list[tuple[str, str, Figure]]:
+    pictures: "Mapping[str, Pictures]",
+) -> "list[tuple[str, str, Figure]]":
     """Return what can be drawn of this grid, in order: each figure's name, caption and drawing."""
+    from reports.figures import cost_front, image_rows, interaction_map, response_curve, row_plot, training_curves
+
     shared: dict[str, Any] = {"plan": plan, "selection": selection}
     drawn: dict[str, tuple[str, Callable[[], Figure]]] = {
         "rows": (
@@ -192,7 +196,7 @@ def grid_figures(
     return found
 
 
-def _figures(drawn: list[tuple[str, str, Figure]]) -> list[dict[str, Any]]:
+def _figures(drawn: "list[tuple[str, str, Figure]]") -> list[dict[str, Any]]:
     """Return the figures for the page."""
     return [
         {"caption": caption, "image": Markup(inline_svg(figure, f"{name}-", caption))}
@@ -200,8 +204,10 @@ def _figures(drawn: list[tuple[str, str, Figure]]) -> list[dict[str, Any]]:
     ]
 
 
-def inline_svg(figure: Figure, prefix: str, label: str) -> str:
+def inline_svg(figure: "Figure", prefix: str, label: str) -> str:
     """Return the figure as an SVG element whose ids begin with ``prefix``, so that several can stand in one page."""
+    from reports.figures import to_bytes  # here, because matplotlib takes a second to import
+
     text = to_bytes(figure, "svg").decode()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)

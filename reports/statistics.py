@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+import scipy  # its stats, which take a second to import, come with their first use
 
 CONFIDENCE = 0.95
 """Of every interval."""
@@ -60,7 +60,7 @@ def mean_intervals(samples: Sequence[Sequence[float]]) -> list[Interval]:
     for members in by_length.values():
         for start in range(0, len(members), TOGETHER):
             chunk = members[start : start + TOGETHER]
-            drawn = stats.bootstrap(
+            drawn = scipy.stats.bootstrap(
                 (np.array([samples[i] for i in chunk], dtype=float),), np.mean, confidence_level=CONFIDENCE, axis=-1,
                 n_resamples=RESAMPLES, method="BCa", rng=np.random.default_rng(SEED), vectorized=True,
             ).confidence_interval  # fmt: skip
@@ -78,7 +78,7 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     sample = np.asarray(differences, dtype=float)
     if len(sample) < 2:  # scipy asks for two; a single one is as far from 0 as its mirror
         return 1.0 if len(sample) else float("nan")
-    found = stats.permutation_test(
+    found = scipy.stats.permutation_test(
         (sample, np.zeros_like(sample)), _mean_difference, permutation_type="samples", vectorized=True,
         n_resamples=RESAMPLES, alternative="two-sided", rng=np.random.default_rng(SEED),
     )  # fmt: skip
@@ -136,7 +136,7 @@ def _power(effect: float, seeds: int) -> float:
     By the F distribution of t^2: of the t distribution's two tails, scipy gives NaN for the far one.
     """
     degrees = seeds - 1
-    return float(stats.ncf.sf(stats.f.ppf(1 - LEVEL, 1, degrees), 1, degrees, effect**2 * seeds))
+    return float(scipy.stats.ncf.sf(scipy.stats.f.ppf(1 - LEVEL, 1, degrees), 1, degrees, effect**2 * seeds))
 
 
 def seeds_needed(mean: float, sd: float, *, tests: int = 1) -> int | None:
@@ -153,7 +153,7 @@ def seeds_needed(mean: float, sd: float, *, tests: int = 1) -> int | None:
     effect = abs(mean) / sd
     # The power grows with the seeds. Of normal values whose sd is known, (1.96 + 0.84)^2 / effect^2 would do; the
     # t-test needs few more.
-    known = ((stats.norm.ppf(1 - LEVEL / 2) + stats.norm.ppf(POWER)) / effect) ** 2
+    known = ((scipy.stats.norm.ppf(1 - LEVEL / 2) + scipy.stats.norm.ppf(POWER)) / effect) ** 2
     if known > MOST_SEEDS:
         return None
     count = max(least + 1, math.ceil(known))
@@ -170,7 +170,7 @@ def interquartile_mean(values: Sequence[float]) -> float:
     Agarwal et al. (2021), "Deep reinforcement learning at the edge of the statistical precipice", section 4.3;
     scipy.stats.trim_mean.
     """
-    return float(stats.trim_mean(np.asarray(values, dtype=float), 0.25)) if len(values) else float("nan")
+    return float(scipy.stats.trim_mean(np.asarray(values, dtype=float), 0.25)) if len(values) else float("nan")
 
 
 def interquartile_interval(strata: Sequence[Sequence[float]]) -> Interval:
@@ -183,6 +183,6 @@ def interquartile_interval(strata: Sequence[Sequence[float]]) -> Interval:
         return NO_INTERVAL
     generator = np.random.default_rng(SEED)
     drawn = [values[generator.integers(0, len(values), (RESAMPLES, len(values)))] for values in samples]
-    means = stats.trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1)
+    means = scipy.stats.trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1)
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(low), float(high))

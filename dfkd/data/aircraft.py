@@ -8,7 +8,6 @@ below each photograph are left in, as the paper's loader leaves them.
 from pathlib import Path
 
 import numpy as np
-from torchvision.datasets import FGVCAircraft
 
 from dfkd.data.index import find_base, missing_files, reading
 from dfkd.data.listing import ImageFiles, Listing
@@ -20,6 +19,8 @@ CLASS_LISTS = {"variant": "variants.txt", "family": "families.txt", "manufacture
 
 def list_aircraft(level: str, *, root: Path | None, train: bool) -> Listing:
     """Return the published split at a ``level`` of ``CLASS_LISTS``; raise DataError if an index file is unreadable."""
+    from torchvision.datasets import FGVCAircraft  # here, because torchvision takes seconds to import
+
     lists = {part: f"data/images_{level}_{part}.txt" for part in ("trainval", "test")}
     required = (f"data/{CLASS_LISTS[level]}", *lists.values(), "data/images")
     base = find_base(f"aircraft_{level}", root, dict.fromkeys(required))

@@ -6,7 +6,6 @@
 from pathlib import Path
 
 import numpy as np
-from torchvision.datasets import StanfordCars
 
 from dfkd.data.index import find_base, missing_files, reading
 from dfkd.data.listing import ImageFiles, Listing
@@ -19,6 +18,8 @@ ANNOTATIONS = {True: "devkit/cars_train_annos.mat", False: "cars_test_annos_with
 
 def list_cars(*, root: Path | None, train: bool) -> Listing:
     """Return the published split; raise DataError if an index file is missing or unreadable."""
+    from torchvision.datasets import StanfordCars  # here, because torchvision takes seconds to import
+
     required = (META, ANNOTATIONS[True], ANNOTATIONS[False], "cars_train", "cars_test")
     base = find_base("stanford_cars", root, dict.fromkeys(required))
     index = base / FOLDER / ANNOTATIONS[train]

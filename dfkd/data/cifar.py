@@ -6,18 +6,16 @@ The batches are pickles, which could run code: torchvision unpickles them only i
 from pathlib import Path
 
 import numpy as np
-from torchvision.datasets import CIFAR10, CIFAR100
 
 from dfkd.data.index import find_base, reading
 from dfkd.data.listing import ImageArrays, Listing
 
-CLASSES = {"cifar10": CIFAR10, "cifar100": CIFAR100}
-"""torchvision's readers; CIFAR-100's labels are the 100 fine ones."""
-
 
 def list_cifar(name: str, *, root: Path | None, train: bool) -> Listing:
     """Return the published split of ``cifar10`` or ``cifar100``; raise DataError if a batch is missing or altered."""
-    reader = CLASSES[name]
+    from torchvision.datasets import CIFAR10, CIFAR100  # here, because torchvision takes seconds to import
+
+    reader = {"cifar10": CIFAR10, "cifar100": CIFAR100}[name]  # CIFAR-100's labels are the 100 fine ones
     batches = reader.train_list if train else reader.test_list
     checksums = dict([*reader.train_list, *reader.test_list, (reader.meta["filename"], reader.meta["md5"])])
     base = find_base(name, root, checksums)

@@ -7,7 +7,6 @@ together (2,040), as is usual where accuracy on the third is reported.
 from pathlib import Path
 
 import numpy as np
-from torchvision.datasets import Flowers102
 
 from dfkd.data.index import find_base, missing_files, reading
 from dfkd.data.listing import ImageFiles, Listing
@@ -17,6 +16,8 @@ FOLDER = "flowers-102"
 
 def list_flowers(*, root: Path | None, train: bool) -> Listing:
     """Return the published split; raise DataError if an index file is missing or altered."""
+    from torchvision.datasets import Flowers102  # here, because torchvision takes seconds to import
+
     checksums = dict(Flowers102._file_dict[key] for key in ("label", "setid"))
     base = find_base("flowers102", root, {"jpg": None, **checksums})
     index = base / FOLDER / "setid.mat"

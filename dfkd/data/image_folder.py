@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from torchvision.datasets import ImageFolder
 
 from dfkd.data.index import find_base, reading
 from dfkd.data.listing import ImageFiles, Listing
@@ -14,6 +13,8 @@ def list_image_folder(*, root: Path | None, train: bool) -> Listing:
 
     Files that torchvision does not take for images, by their suffix, are left out.
     """
+    from torchvision.datasets import ImageFolder  # here, because torchvision takes seconds to import
+
     base = find_base("imagefolder", root, {"": None, "../test": None})
     folders = {}
     for part in ("train", "test"):

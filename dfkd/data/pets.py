@@ -5,7 +5,6 @@ trainval) and 3,669 test images.
 from pathlib import Path
 
 import numpy as np
-from torchvision.datasets import OxfordIIITPet
 
 from dfkd.data.index import find_base, missing_files, reading
 from dfkd.data.listing import ImageFiles, Listing
@@ -15,6 +14,8 @@ FOLDER = "oxford-iiit-pet"
 
 def list_pets(*, root: Path | None, train: bool) -> Listing:
     """Return the published split; raise DataError if an index file is missing or unreadable."""
+    from torchvision.datasets import OxfordIIITPet  # here, because torchvision takes seconds to import
+
     part = "trainval" if train else "test"
     base = find_base("pets", root, dict.fromkeys(("annotations/trainval.txt", "annotations/test.txt", "images")))
     index = base / FOLDER / "annotations" / f"{part}.txt"

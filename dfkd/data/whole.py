@@ -6,7 +6,6 @@ from itertools import accumulate
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional
 
 
 @dataclass(frozen=True)
@@ -48,4 +47,6 @@ def shorter_side_resized(image: Image.Image, size: int) -> Tensor:
 
     Of the longer side's length in proportion, it leaves the fraction of a pixel out.
     """
+    from torchvision.transforms.v2 import functional  # here, because torchvision takes seconds to import
+
     return functional.pil_to_tensor(functional.resize(image, [size]))

@@ -60,7 +60,7 @@ def price_plan(
             assert teacher is not None
             return take_steps(
                 config,
-                teacher=teacher,
+                teacher=teacher.build(),
                 data_root=data_root,
                 device=chosen,
                 threads=threads,

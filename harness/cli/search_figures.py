@@ -3,13 +3,13 @@
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-import pandas as pd
 from rich.console import Console
 
 from dfkd.errors import ConfigError
 from harness.store import Store
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
     from harness.search.importances import Importances
@@ -24,13 +24,15 @@ class ImportanceEvaluator(StrEnum):
     fanova = "fanova"
 
 
-def search_figure(name: str, store: Store, study: str, *, evaluator: str) -> tuple["Figure", pd.DataFrame | None, str]:
+def search_figure(name: str, store: Store, study: str, *, evaluator: str) -> "tuple[Figure, pd.DataFrame | None, str]":
     """Return a figure of a search's trials, the table to write beside it, if it has one, and what to print.
 
     Raises:
         ConfigError: the search has no second objective, and the figure is of two.
         StoreError: there is no such search, or it has too few trials for the figure.
     """
+    import pandas as pd
+
     from harness.search.trials import find_study, read_trials, study_objectives, trial_lines
     from reports import figures
 

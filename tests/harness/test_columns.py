@@ -235,7 +235,7 @@ class TestRuns:
         harness.inputs.forget_inputs()
         status, output, _ = run("ablate", *arguments, "--executor", "local")
         assert (status, "4 of 4 cells done" in output) == (0, True)
-        assert len(loaded) == 4  # two in the driver, two for the cells, which alternate between them
+        assert len(loaded) == 2  # for the cells, which alternate between them
         assert "4 done, 0 running, 0 to do" in run("ablate", *arguments)[1]
 
         (plan,) = read_plans(store)
