@@ -3,9 +3,15 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 
 from benchmarks import store
+
+
+def test_a_commands_peak_is_its_own_and_not_that_of_whoever_started_it():
+    large = np.ones(2**27)  # 1 GiB of doubles here; printing the help takes far less
+    assert store.measure(["--help"])["gib"] < 0.5 < large.nbytes / 2**30
 
 
 @pytest.mark.slow
