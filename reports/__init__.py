@@ -4,6 +4,7 @@ from harness.records import plan_columns
 from reports.columns import column_parts, columns_sheet, file_part
 from reports.comparison import comparison, in_words
 from reports.datasets import Part, column_titles
+from reports.derivation import derivation
 from reports.errors import ReportError
 from reports.explain import explain, explained
 from reports.formats import FORMATS, write
@@ -29,6 +30,7 @@ __all__ = [
     "column_titles",
     "columns_sheet",
     "comparison",
+    "derivation",
     "explain",
     "explained",
     "file_part",

@@ -1,21 +1,29 @@
 """What lies behind one number of a table: each run with its configuration, files, code and place in MLflow."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from harness.records import Plan
+from reports.derivation import PAIRED
 from reports.errors import ReportError
 from reports.sources import Recorded, Source, open_source
 from reports.table import SELECTIONS
 
 NUMBERS = {
     "accuracy": "the mean over the row's seeds",
+    "interval": "where the mean accuracy lies, by resampling the row's seeds",
     "difference": "the mean over seeds of the row minus the reference",
+    "difference_interval": "where the difference lies, by resampling seeds that row and reference share",
+    "test": "sign flips of the differences from the reference, corrected for the rows tested",
+    "runs": "how many of the planned runs are done",
+    "hours": "the mean training time of the row's runs",
+    "parameters": "of the row's student",
+    "flops": "multiply-accumulates of the row's student for one image",
 }
-"""Numbers of a table's row that can be explained."""
+"""Numbers of a table's row that can be explained: the columns of ``reports.render.COLUMNS``."""
 FILES = ("config.json", "log.jsonl", "result.json", "failure.json", "student.pt", "state.pt", "samples.png")
 
 
@@ -29,6 +37,10 @@ class Behind:
     status: str
     value: float | None
     """In percent; None unless done."""
+    seconds: float | None
+    """Of training; None unless done."""
+    cpu_seconds: float | None
+    """Of all threads."""
     stale: bool
     settings: Mapping[str, Any]
     """What is not at its default, where the store says."""
@@ -53,7 +65,8 @@ def explain(
     stale: Collection[str] = (),
     links: Mapping[str, str] | None = None,
 ) -> list[Behind]:
-    """Return the runs behind a row's ``accuracy`` or ``difference``, the reference's among the latter, seed by seed.
+    """Return the runs behind a row's number, a name of ``NUMBERS``, seed by seed: of the row, and where the number is a
+    comparison, of the reference.
 
     ``links`` are those of MLflow by cell.
 
@@ -62,7 +75,7 @@ def explain(
     """
     _check(row, plan.rows, f"The row must be one of {plan.grid!r}")
     _check(number, tuple(NUMBERS), "The column must be one that runs stand behind")
-    rows = dict.fromkeys([row, plan.reference] if number == "difference" else [row])
+    rows = dict.fromkeys([row, plan.reference] if number in PAIRED else [row])
     planned = [cell for name in rows for cell in plan.cells if cell.row == name]
     records = open_source(where).cells([cell.id for cell in planned])
     return [
@@ -88,6 +101,8 @@ def _behind(row: str, seed: int, cell: str, record: Recorded, selection: str, st
         cell=cell,
         status=record.status,
         value=None if value is None else 100 * value,
+        seconds=result.get("seconds"),
+        cpu_seconds=result.get("cpu_seconds"),
         stale=stale,
         settings=config.get("canonical", {}),
         made_from={
@@ -102,19 +117,14 @@ def _behind(row: str, seed: int, cell: str, record: Recorded, selection: str, st
     )
 
 
-def explained(behind: list[Behind], *, row: str, number: str, plan: Plan, selection: str) -> str:
-    """Return the runs as text: what the number is made of, then a paragraph for each run."""
+def explained(
+    behind: list[Behind], derived: Sequence[str], *, row: str, number: str, plan: Plan, selection: str
+) -> str:
+    """Return the runs as text: what the number is, how it is ``derived``, then a paragraph for each run."""
     lines = [f"{plan.grid}, row {row!r}, {number}: {NUMBERS[number]}; {SELECTIONS[selection]}."]
-    if number == "difference":
+    if number in PAIRED:
         lines.append(f"The reference is {plan.reference!r}; a seed counts where both are done.")
-    own = {each.seed: each.value for each in behind if each.row == row and each.value is not None}
-    if number == "difference":
-        reference = {each.seed: each.value for each in behind if each.row == plan.reference and each.value is not None}
-        own = {seed: value - reference[seed] for seed, value in own.items() if seed in reference}
-    if own:
-        shown = ", ".join(f"{value:.2f}" for value in own.values())
-        mean = sum(own.values()) / len(own)
-        lines.append(f"Mean over {len(own)} of {len(plan.seeds)} seeds of {shown}: {mean:.2f}")
+    lines += derived
     for each in behind:
         value = f"{each.value:.4f} %" if each.value is not None else "no number"
         mark = ", stale: trained by code that has changed since" if each.stale else ""
@@ -125,8 +135,14 @@ def explained(behind: list[Behind], *, row: str, number: str, plan: Plan, select
             "from": ", ".join(f"{key} {str(value)[:16]}" for key, value in each.made_from.items()),
             "code": "+".join(each.trainer),
             "made on": environment,
+            "trained": _duration(each),
             "MLflow": each.mlflow,
         }
         lines += [f"  {name:<9} {fact}" for name, fact in facts.items() if fact]
         lines += [f"  file      {path}" for path in each.files]
     return "\n".join(lines) + "\n"
+
+
+def _duration(run: Behind) -> str:
+    known = {"s": run.seconds, "CPU seconds": run.cpu_seconds}
+    return ", ".join(f"{seconds:.1f} {unit}" for unit, seconds in known.items() if seconds is not None)

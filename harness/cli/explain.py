@@ -25,8 +25,8 @@ from harness.cli.options import (
     request_of,
 )
 from harness.cli.report import Selection, SelectionOption
-from harness.cli.reporting import marked_stale, plan_of, refusals
-from harness.records import Plan
+from harness.cli.reporting import marked_stale, network_costs, plan_of, refusals
+from harness.records import Plan, plan_columns
 from harness.store import Store, known_store
 
 
@@ -41,7 +41,7 @@ def explain(
         ),
     ],
     column: Annotated[
-        str, typer.Argument(metavar="[COLUMN]", help="accuracy, or difference: with the reference's runs.")
+        str, typer.Argument(metavar="[COLUMN]", help="A column of the table, as in `dfkd report --columns`.")
     ] = "accuracy",
     dataset: DatasetOption = DEFAULT_DATASET,
     data_root: DataRootOption = None,
@@ -56,44 +56,44 @@ def explain(
     as_json: JsonOption = False,
 ) -> int:
     """List the runs behind one number: configuration, files, code, commit, machine, MLflow run."""
+    from reports import derivation, explained, runs_frame
     from reports import explain as runs_behind
-    from reports import explained
 
     request = request_of(grid, dataset, budget, seeds, settings, match_budget=match_budget)
     opened = known_store(store)
     plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
     links = _links(plan, opened, tracking_uri)
-    found, rows = {}, rows_behind(plan, row)
+    found, texts = [], []
     with refusals():
-        for name, reference in rows.items():
-            own = replace(plan, reference=reference)
-            found[name] = runs_behind(
+        for name, own in rows_behind(plan, row).items():
+            behind = runs_behind(
                 opened.root, own, name, column, selection=selection, stale=marked_stale(plan, opened), links=links
             )
-    if as_json:
-        print(json.dumps([asdict(each) for behind in found.values() for each in behind], indent=1))
-        return 0
-    texts = [
-        explained(behind, row=name, number=column, plan=replace(plan, reference=reference), selection=selection)
-        for (name, reference), behind in zip(rows.items(), found.values(), strict=True)
-    ]
-    print("\n".join(texts).rstrip("\n"))
+            found += behind
+            if not as_json:
+                frame = runs_frame(opened.root, own)
+                networks = network_costs(frame, own) if column in ("parameters", "flops") else {}
+                derived = derivation(column, frame, plan=own, row=name, selection=selection, networks=networks)
+                texts.append(explained(behind, derived, row=name, number=column, plan=own, selection=selection))
+    print(json.dumps([asdict(each) for each in found], indent=1) if as_json else "\n".join(texts).rstrip("\n"))
     return 0
 
 
-def rows_behind(plan: Plan, row: str) -> dict[str, str]:
-    """Return the plan's rows that a table calls ``row``, each with the reference of its column; a row's own name in the
-    plan means it alone."""
-    if row in plan.rows and not plan.context.get("columns"):
-        return {row: plan.reference}
+def rows_behind(plan: Plan, row: str) -> dict[str, Plan]:
+    """Return the plan's rows that a table calls ``row``, each with its column as a plan of rows by their own names.
+
+    A row's own name in the plan means it alone.
+    """
     found = {}
-    for column in plan.context.get("columns", []):
+    for column, part in zip(plan.context.get("columns", []), plan_columns(plan), strict=False):
         names = dict(column["rows"])
+        cells = tuple(replace(cell, row=names[cell.row]) for cell in part.cells)
+        own = replace(part, rows=tuple(names.values()), reference=names[part.reference], cells=cells)
         if row in names.values():
-            return {row: names[column["reference"]]}
+            return {row: own}
         if row in names:
-            found[names[row]] = names[column["reference"]]
-    return found or {row: plan.reference}
+            found[names[row]] = own
+    return found or {row: plan}
 
 
 def _links(plan: Plan, store: Store, uri: str | None) -> dict[str, str]:

@@ -60,7 +60,7 @@ def test_report_as_a_page_and_as_a_workbook(run, filled, tmp_path):
         (["report", "table3", "--format", "excel"], ["--format excel", "--out FILE.xlsx"]),
         (["report", "losses_leave_one_out", "--beside", "paper"], ["losses_leave_one_out", "table1", "--beside"]),
         (["explain", "table3", "+MHAD"], ["'+MHAD'", "Did you mean '+ MHAD'"]),
-        (["explain", "table3", "+ MHAD", "runs"], ["'runs'", "accuracy, difference"]),
+        (["explain", "table3", "+ MHAD", "tests"], ["'tests'", "Did you mean 'test'"]),
         (["figure", "interaction", "table3", "--out", "x"], ["table3", "product", "pairwise"]),
         (["figure", "response", "table3", "--out", "x", "--field", "no.such"], ["--field", "no.such"]),
         (["figure", "curves", "table3", "--out", "x", "--metric", "loss"], ["table3", "'loss'"]),
@@ -107,6 +107,13 @@ def test_explain_lists_the_runs(run, filled):
     assert status == 0
     assert "Mean over 2 of 2 seeds of 20.00, 20.00: 20.00" in out
     assert out.count("result.json") == 4
+    assert "trained   36.0 s, 72.0 CPU seconds" in out
+    # Two equal differences: 2 of 4 patterns of signs.
+    status, out, _ = run("explain", "table3", "+ SFCL", "test", *WHERE, "--store", str(filled))
+    assert (status, "Sign flips of 2 differences, 20.00, 20.00: p = 0.5" in out) == (0, True)
+    assert "Holm's correction for 3 rows" in out
+    status, out, _ = run("explain", "table3", "+ SFCL", "parameters", *WHERE, "--store", str(filled))
+    assert (status, "million parameters, the same in every run" in out) == (0, True)
 
 
 def test_figure_writes_png_and_svg(run, filled, tmp_path):
