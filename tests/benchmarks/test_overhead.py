@@ -11,6 +11,7 @@ import benchmarks
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_harness_and_ray_tune_run_as_many_cells_as_asked(tmp_path):
     # In a process of its own, which starts Ray with as many slots as it needs.
     command = [sys.executable, "-m", "benchmarks.overhead", "--cells", "3", "--beside", "2", "--slots", "1"]
