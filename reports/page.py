@@ -19,7 +19,7 @@ from reports.formats import caption_text, html_table
 from reports.frame import ENVIRONMENT, runs_frame
 from reports.published import published
 from reports.render import COLUMNS, ablation_sheet, setting
-from reports.runs import final_heading
+from reports.runs import final_heading, finished_runs
 from reports.sheet import DAGGER, Column, Entry, Sheet, mean_and_sd, rounded
 from reports.sources import Source, open_source
 from reports.table import SELECTIONS, ablation_table
@@ -236,12 +236,12 @@ def _cost(frame: pd.DataFrame, plan: Plan) -> str:
 
 
 def _runs_sheet(frame: pd.DataFrame, stale: Collection[str]) -> Sheet:
-    done = frame[frame["status"] == "done"]
+    runs = finished_runs(frame)
     names = (
         "Row",
         "Seed",
         "Last epoch (%)",
-        final_heading(done["final_epochs"]),
+        final_heading(runs["final_epochs"]),
         "Best epoch on test, oracle (%)",
         "CPU minutes",
         "Minutes",
@@ -250,11 +250,11 @@ def _runs_sheet(frame: pd.DataFrame, stale: Collection[str]) -> Sheet:
     )
     columns = tuple(Column(name, number=1 <= i <= 6) for i, name in enumerate(names))
     lines = []
-    for run in done.to_dict("records"):
-        code = "+".join(each[:8] for each in run["trainer"].split("+"))
-        final = mean_and_sd(100 * run["final_mean"], 100 * run["final_sd"] if run["final_epochs"] > 1 else float("nan"))
-        numbers = (100 * run["best_on_test"], run["cpu_seconds"] / 60, run["seconds"] / 60)
-        texts = [run["row"], str(run["seed"]), rounded(100 * run["last"]), final, *map(rounded, numbers)]
+    for run in runs.to_dict("records"):
+        code = run["trainer"]
+        final = mean_and_sd(run["final_mean"], run["final_sd"])
+        numbers = (run["best_on_test"], run["cpu_minutes"], run["minutes"])
+        texts = [run["row"], str(run["seed"]), rounded(run["last"]), final, *map(rounded, numbers)]
         lines.append(
             (*map(Entry, texts), Entry(run["cell"]), Entry(f"{code} {DAGGER}" if run["cell"] in stale else code))
         )

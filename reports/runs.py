@@ -20,7 +20,11 @@ def runs_table(where: Source | Path | str, plan: Plan) -> pd.DataFrame:
     (of all threads) and ``minutes`` of training, without the evaluations; and the machine, under the names in
     ``ENVIRONMENT``.
     """
-    frame = runs_frame(where, plan)
+    return finished_runs(runs_frame(where, plan))
+
+
+def finished_runs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return ``runs_table`` of the finished runs of ``runs_frame``."""
     done = frame[frame["status"] == "done"].reset_index(drop=True)
     named = done[["row", "seed", "cell"]].assign(
         trainer=done["trainer"].map(lambda used: "+".join(each[:8] for each in used.split("+"))).astype(str),

@@ -1,7 +1,6 @@
 """Training pictures of different shapes: the shorter side resized, nothing cut from the longer one."""
 
 from dataclasses import dataclass
-from itertools import accumulate
 
 import torch
 from PIL import Image
@@ -31,9 +30,12 @@ class PictureSet:
 
     def pictures(self, indices: Tensor) -> list[Tensor]:
         """Return views of these pictures, each uint8 (3, height, width)."""
-        sizes = self.sizes.tolist()
-        starts = list(accumulate((3 * height * width for height, width in sizes), initial=0))
-        return [self.pixels[starts[i] : starts[i + 1]].view(3, *sizes[i]) for i in indices.tolist()]
+        ends = (3 * self.sizes.prod(dim=1)).cumsum(dim=0)[indices].tolist()
+        sizes = self.sizes[indices].tolist()
+        return [
+            self.pixels[end - 3 * height * width : end].view(3, height, width)
+            for end, (height, width) in zip(ends, sizes, strict=True)
+        ]
 
 
 def picture_set(pictures: list[Tensor], labels: Tensor, class_names: tuple[str, ...], fingerprint: str) -> PictureSet:
