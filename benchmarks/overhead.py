@@ -31,6 +31,7 @@ from dfkd.config import RunConfig
 from dfkd.evaluation import load_test_images
 from dfkd.loop import Record, distill
 from harness.driver import prepare, run_plan
+from harness.environment import environment
 from harness.executors.cluster import ENVIRONMENT
 from harness.inputs import Where
 from harness.layers import parse_settings
@@ -173,7 +174,8 @@ def main() -> None:
     for row in rows:
         print(f"{row['name']:<20} {row['seconds_per_cell']:7.3f} s a cell, over {row['cells']} added cells")
     if arguments.out:
-        arguments.out.write_text(json.dumps({"slots": arguments.slots, "rows": rows}, indent=1) + "\n")
+        content = {"slots": arguments.slots, "environment": environment(torch.device("cpu")), "rows": rows}
+        arguments.out.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     python -m benchmarks.store --cells 10000 --epochs 20
 
 The cells are made up: real configurations and identities of one grid on digits, with results and logs as training
-writes them. Each command is a process of its own; what it takes includes its start.
+writes them. Each command is a process of its own; what it takes includes its start, which is nearly all that the same
+command takes on a store of one row, measured first.
 """
 
 import argparse
@@ -13,8 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from harness.driver import prepare
 from harness.environment import environment
@@ -57,11 +61,9 @@ def write_grid(path: Path, rows: int) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def fill(store: Store, grid: Path, *, epochs: int, options: list[str]) -> int:
-    """Train a teacher, plan the grid and make up its results; return the number of cells."""
+def fill(store: Store, grid: Path, *, epochs: int, options: list[str], about: Mapping[str, Any]) -> int:
+    """Train a teacher, plan the grid and make up its results, computed ``about`` so; return the number of cells."""
     subprocess.run([*DFKD, "teacher", "digits", *options], check=True, stdout=subprocess.DEVNULL)
-    import torch
-
     request = expand(
         load_grid(str(grid)),
         dataset="digits",
@@ -71,7 +73,6 @@ def fill(store: Store, grid: Path, *, epochs: int, options: list[str]) -> int:
     )
     prepared = prepare(request, store=store, data_root=None, teacher=None, teacher_needed=True, cache=True)
     write_plan(store.root, prepared.plan)
-    about = environment(torch.device("cpu"))
     for number, (cell_id, cell) in enumerate(prepared.cells.items()):
         record = cell.record()
         folder = store.cell(cell_id)
@@ -107,27 +108,36 @@ def measure(command: list[str]) -> dict[str, Any]:
     return {"command": command[0], "seconds": wall, "processor_seconds": processor, "gib": peak / 2**20}
 
 
-def main() -> None:
-    arguments = parse_arguments()
+def measure_store(rows: int, epochs: int, about: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what each command takes on a store of so many rows of ``SEEDS`` cells."""
     with tempfile.TemporaryDirectory(prefix="dfkd-store-") as folder:
         grid, store = Path(folder) / "many.toml", open_store(Path(folder) / "runs")
-        write_grid(grid, max(1, arguments.cells // SEEDS))
+        write_grid(grid, rows)
         sets = [part for setting in SETTINGS for part in ("--set", setting)]
         options = ["--store", str(store.root), *sets]
-        cells = fill(store, grid, epochs=arguments.epochs, options=options)
+        cells = fill(store, grid, epochs=epochs, options=options, about=about)
         seeds = ["--seeds", ",".join(map(str, range(SEEDS)))]
         of_grid = [str(grid), "--budget", "smoke", *seeds, *options]
         commands = [["plan", *of_grid], ["status", "--store", str(store.root)], ["report", *of_grid]]
-        rows = [measure(command) for command in commands]
+        return [measure(command) | {"cells": cells} for command in commands]
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    about = environment(torch.device("cpu"))
+    rows = [
+        row
+        for number in (1, max(1, arguments.cells // SEEDS))
+        for row in measure_store(number, arguments.epochs, about)
+    ]
     for row in rows:
         print(
-            f"{row['command']:<8} {row['seconds']:6.2f} s  {row['processor_seconds']:6.2f} s of processor time  "
-            f"{row['gib']:5.2f} GiB"
+            f"{row['command']:<8} {row['cells']:6} cells  {row['seconds']:6.2f} s  "
+            f"{row['processor_seconds']:6.2f} s of processor time  {row['gib']:5.2f} GiB"
         )
     if arguments.out:
-        arguments.out.write_text(
-            json.dumps({"cells": cells, "epochs": arguments.epochs, "rows": rows}, indent=1) + "\n"
-        )
+        content = {"epochs": arguments.epochs, "environment": about, "rows": rows}
+        arguments.out.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

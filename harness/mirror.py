@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.leases import HeldError, hold
+from harness.mirror_batch import Batch
 from harness.mirror_search import SearchRun, stopped_cells
 from harness.plan import digest
 from harness.records import (
@@ -23,6 +24,7 @@ from harness.records import (
     PLAN_TAG,
     PLANS_EXPERIMENT,
     RESULT_TAG,
+    CellRecord,
     Plan,
     plan_record,
     read_log,
@@ -109,24 +111,17 @@ class Mirror:
             return self._client.create_experiment(name, artifact_location=self._artifacts)
         return experiment.experiment_id
 
-    def _log_tags(self, run: str, tags: Mapping[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        items = [RunTag(key, value) for key, value in tags.items()]
-        for start in range(0, len(items), 100):  # MLflow's limit of a batch
-            self._client.log_batch(run, tags=items[start : start + 100])
-
     def _log_plan(self, plan: Plan) -> None:
         """Write the plan as the tags of a run of its own, so that a table needs nothing but MLflow."""
-        from mlflow.entities import RunStatus
-
         found = self._client.search_runs([self._plans], f"tags.`{PLAN_TAG}` = '{plan.key}'", max_results=1)
         if found:
             run = found[0].info.run_id
         else:
             run = self._client.create_run(self._plans, tags={PLAN_TAG: plan.key}, run_name=plan.grid).info.run_id
-            self._client.set_terminated(run, RunStatus.to_string(RunStatus.FINISHED))
-        self._log_tags(run, to_tags(PLAN_TAG, plan_record(plan)))
+            self._client.set_terminated(run, "FINISHED")
+        batch = Batch()
+        batch.add_tags(to_tags(PLAN_TAG, plan_record(plan)))
+        batch.send(self._client, run)
         self._logged_plans[plan.key] = plan
 
     def sync(self, ids: Iterable[str], plan: Plan) -> None:
@@ -136,39 +131,57 @@ class Mirror:
         """
         if plan != self._logged_plans.get(plan.key):
             self._log_plan(plan)
-        search, stopped = self._search(plan), stopped_cells(plan)
+        search = self._search(plan)
         for cell_id in ids:
             if cell_id in self._finished:
-                self._tag(cell_id, plan)
-                continue
-            record = self._store.read(cell_id)
-            failed = record.failure.get("time", 0.0) if record.failure else None
-            if record.status == "todo" and record.epochs_done == 0:
-                continue
-            if failed is not None and failed == self._failed.get(cell_id):
-                continue
-            run = self._runs.get(cell_id) or self._open(cell_id, plan)
-            if self._failed.pop(cell_id, None) is not None and record.status == "todo":  # it is tried again
-                self._client.update_run(run, "RUNNING")
-            self._tag(cell_id, plan)
-            if search:
-                search.adopt(cell_id, run, plan)
-            self._log_new(cell_id, run)
-            if record.result is not None:
-                self._finish(cell_id, run, record.result)
-            elif record.diverged is not None:
-                self._client.set_tag(run, DIVERGED_TAG, str(record.diverged["error"])[:5000])
-                self._client.set_terminated(run, "FINISHED", end_time=int(record.diverged["finished"] * 1000))
-                self._finished.add(cell_id)
-            elif record.failure is not None:
-                self._client.set_tag(run, ERROR_TAG, str(record.failure["error"])[:5000])
-                self._client.set_terminated(run, "FAILED")
-                self._failed[cell_id] = record.failure.get("time", 0.0)
-            elif cell_id in stopped and not self._store.is_running(cell_id):
-                self._client.set_terminated(run, "KILLED")
-                self._finished.add(cell_id)
+                self._tag_finished(cell_id, plan)
+            else:
+                self._sync_cell(cell_id, plan, search)
         if search:
             search.sync(plan)
+
+    def _sync_cell(self, cell_id: str, plan: Plan, search: SearchRun | None) -> None:
+        """Bring the run of a cell up to date that had not finished when it was last looked at."""
+        record, batch = self._store.read(cell_id), Batch()
+        failed = record.failure.get("time", 0.0) if record.failure else None
+        if record.status == "todo" and record.epochs_done == 0:
+            return
+        if failed is not None and failed == self._failed.get(cell_id):
+            return
+        run = self._runs.get(cell_id) or self._open(cell_id, plan, batch)
+        if self._failed.pop(cell_id, None) is not None and record.status == "todo":  # it is tried again
+            self._client.update_run(run, "RUNNING")
+        if (cell_id, plan.grid) not in self._tagged:
+            batch.add_tags({_grid_tag(plan): "1"})
+        if search:
+            search.adopt(cell_id, run, plan)
+        epochs = self._new_epochs(cell_id, batch)
+        status, moment = self._end(cell_id, record, plan, batch)
+        if record.result is not None:
+            self._log_artifacts(cell_id, run)  # first: for its place MLflow reads all that the run has by then
+        batch.send(self._client, run)
+        self._logged[cell_id] = epochs
+        self._tagged.add((cell_id, plan.grid))
+        if status is not None:
+            self._client.set_terminated(run, status, end_time=moment)
+        if status == "FAILED":
+            self._failed[cell_id] = failed or 0.0
+        elif status is not None:
+            self._finished.add(cell_id)
+
+    def _end(self, cell_id: str, record: CellRecord, plan: Plan, batch: Batch) -> tuple[str | None, int | None]:
+        """Note how the cell has ended; return MLflow's word for it and the moment, where the store has that."""
+        if record.result is not None:
+            return "FINISHED", _add_result(record.result, batch)
+        if record.diverged is not None:
+            batch.add_tags({DIVERGED_TAG: str(record.diverged["error"])[:5000]})
+            return "FINISHED", int(record.diverged["finished"] * 1000)
+        if record.failure is not None:
+            batch.add_tags({ERROR_TAG: str(record.failure["error"])[:5000]})
+            return "FAILED", None
+        if cell_id in stopped_cells(plan) and not self._store.is_running(cell_id):
+            return "KILLED", None
+        return None, None
 
     def _search(self, plan: Plan) -> SearchRun | None:
         """Return the run of the search that a plan belongs to, None if it is a grid's."""
@@ -178,40 +191,36 @@ class Mirror:
             self._searches[plan.key] = SearchRun(self._client, self._experiment, plan)
         return self._searches[plan.key]
 
-    def _open(self, cell_id: str, plan: Plan) -> str:
-        """Return the cell's run: the one that carries its tag, or a new one."""
-        from mlflow.entities import Param, RunStatus, RunTag
-
+    def _open(self, cell_id: str, plan: Plan, batch: Batch) -> str:
+        """Return the cell's run: the one that carries its tag, or a new one. Notes what every run says of its cell."""
         found = list(self._client.search_runs([self._experiment], f"tags.`{CELL_TAG}` = '{cell_id}'", max_results=1))
         former = str(len(list((self._store.cell(cell_id) / "former").glob("*"))))
         if found and found[0].data.tags.get(FORMER_TAG, "0") != former:
             # Run again because the trainer had changed: the run of the result set aside is no longer the cell's.
             self._client.set_tag(found[0].info.run_id, CELL_TAG, f"{cell_id} (former)")
             found = []
-        content = cell_config(self._store, cell_id)
         if found:
             run = found[0].info.run_id
             if self._store.read(cell_id).status == "todo":  # a failed or interrupted cell that runs again
-                self._client.update_run(run, RunStatus.to_string(RunStatus.RUNNING))
+                self._client.update_run(run, "RUNNING")
         else:
             row = next(cell for cell in plan.cells if cell.id == cell_id)
             name = f"{plan.grid} / {row.row} / seed {row.seed}"
-            run = self._client.create_run(
-                self._experiment, tags={CELL_TAG: cell_id, FORMER_TAG: former}, run_name=name
-            ).info.run_id
-            params = [Param(key, str(value)) for key, value in content["config"].items()]
-            made_from = ("teacher_hash", "test_fingerprint", "train_fingerprint", "numerics")
-            tags = [RunTag(f"dfkd.{key}", str(content[key])) for key in made_from if content.get(key) is not None]
-            self._client.log_batch(run, params=params, tags=tags)
+            tags = {CELL_TAG: cell_id, FORMER_TAG: former}
+            run = self._client.create_run(self._experiment, tags=tags, run_name=name).info.run_id
         if not found or f"{CONFIG_TAG}.0" not in found[0].data.tags:
-            self._log_tags(run, to_tags(CONFIG_TAG, content))
+            content = cell_config(self._store, cell_id)
+            made_from = ("teacher_hash", "test_fingerprint", "train_fingerprint", "numerics")
+            batch.add_params(content["config"])
+            batch.add_tags({f"dfkd.{key}": content[key] for key in made_from if content.get(key) is not None})
+            batch.add_tags(to_tags(CONFIG_TAG, content))
         self._runs[cell_id] = run
         return run
 
-    def _tag(self, cell_id: str, plan: Plan) -> None:
-        """Note on the cell's run that it belongs to the plan's grid."""
+    def _tag_finished(self, cell_id: str, plan: Plan) -> None:
+        """Note on a finished cell's run that it belongs to the plan's grid too."""
         if (cell_id, plan.grid) not in self._tagged:
-            self._client.set_tag(self._runs[cell_id], f"dfkd.grid.{plan.grid}", "1")
+            self._client.set_tag(self._runs[cell_id], _grid_tag(plan), "1")
             self._tagged.add((cell_id, plan.grid))
 
     def register(self, cell_id: str, name: str) -> str:
@@ -242,31 +251,25 @@ class Mirror:
         made = self._client.create_model_version(name, f"{run.artifact_uri}/student", run.run_id, tags=tags)
         return str(made.version)
 
-    def _log_new(self, cell_id: str, run: str) -> None:
-        """Log the epochs that this mirror has not logged yet. Logging one again is a no-op: its time is its own."""
-        from mlflow.entities import Metric
+    def _new_epochs(self, cell_id: str, batch: Batch) -> int:
+        """Note the epochs that this mirror has not logged yet; return how many there are by now.
 
+        Logging one again is a no-op: its time is its own.
+        """
         records = read_log(self._store.cell(cell_id))
-        if self._logged.get(cell_id, 0) > len(records):  # its state was damaged, and it began anew
-            self._logged[cell_id] = 0
-        metrics = [
-            Metric(name, float(value), int(record["time"] * 1000), int(record["epoch"]))
-            for record in records[self._logged.get(cell_id, 0) :]
+        logged = self._logged.get(cell_id, 0)
+        if logged > len(records):  # its state was damaged, and it began anew
+            logged = 0
+        batch.add_metrics(
+            (name, value, int(record["time"] * 1000), int(record["epoch"]))
+            for record in records[logged:]
             for name, value in record.items()
             if name not in ("epoch", "time")
-        ]
-        for start in range(0, len(metrics), 1000):  # MLflow's limit of a batch
-            self._client.log_batch(run, metrics=metrics[start : start + 1000])
-        self._logged[cell_id] = len(records)
+        )
+        return len(records)
 
-    def _finish(self, cell_id: str, run: str, result: Any) -> None:
-        from mlflow.entities import Metric, RunTag
-
-        moment = int(result["finished"] * 1000)
-        numbers = {key: value for key, value in result.items() if isinstance(value, int | float) and key != "finished"}
-        tags = [RunTag(f"dfkd.environment.{key}", str(value)) for key, value in result["environment"].items()]
-        self._client.log_batch(run, [Metric(f"result.{k}", float(v), moment, 0) for k, v in numbers.items()], tags=tags)
-        self._log_tags(run, to_tags(RESULT_TAG, result))
+    def _log_artifacts(self, cell_id: str, run: str) -> None:
+        """Copy the samples of a finished cell and, if that was asked for, its student."""
         samples = self._store.cell(cell_id) / "samples.png"
         if samples.exists():
             self._client.log_artifact(run, str(samples))
@@ -275,5 +278,17 @@ class Mirror:
         student = samples.with_name("student.pt")
         if self._checkpoints and student.exists():
             self._client.log_artifact(run, str(student))
-        self._client.set_terminated(run, "FINISHED", end_time=moment)
-        self._finished.add(cell_id)
+
+
+def _grid_tag(plan: Plan) -> str:
+    return f"dfkd.grid.{plan.grid}"
+
+
+def _add_result(result: Mapping[str, Any], batch: Batch) -> int:
+    """Note a finished cell's result; return when it finished, in milliseconds since 1970."""
+    moment = int(result["finished"] * 1000)
+    numbers = {key: value for key, value in result.items() if isinstance(value, int | float) and key != "finished"}
+    batch.add_metrics((f"result.{key}", value, moment, 0) for key, value in numbers.items())
+    batch.add_tags({f"dfkd.environment.{key}": value for key, value in result["environment"].items()})
+    batch.add_tags(to_tags(RESULT_TAG, result))
+    return moment

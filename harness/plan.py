@@ -81,9 +81,14 @@ class Request:
         )
         return " ".join(filter(None, found)) or None
 
+    @cached_property
+    def canonical_rows(self) -> dict[str, dict[str, Any]]:
+        """Return what identifies the runs of each row (``dfkd.overrides.canonical``), by its name."""
+        return {name: canonical(config) for name, config in self.rows.items()}
+
     def key(self, teacher_hash: str | None) -> str:
         """Return the hash under which the plan is stored; ``teacher_hash`` only if the teacher was named by a path."""
-        rows = [[name, canonical(config)] for name, config in self.rows.items()]
+        rows = [list(row) for row in self.canonical_rows.items()]
         recipes = [changed(column.config, ("teacher.",)) for column in self.columns]
         recipe = recipes[0] if len(recipes) == 1 else [recipes, [list(column.rows.values()) for column in self.columns]]
         return digest([self.grid.name, self.grid.reference, rows, list(self.seeds), recipe, teacher_hash, NUMERICS])
@@ -253,7 +258,7 @@ def make_plan(
     cells: dict[str, Cell] = {}
     default_seed = RunConfig().seed
     for name, config in request.rows.items():
-        shared = {key: value for key, value in canonical(config).items() if key != "seed"}
+        shared = {key: value for key, value in request.canonical_rows[name].items() if key != "seed"}
         made_of = files[name]
         shown = made_of.train if config.learns_from_real_images else None
         for seed in request.seeds:

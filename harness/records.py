@@ -21,7 +21,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -164,6 +164,23 @@ def read_json(path: Path | str) -> dict[str, Any] | None:
         return None
 
 
+ReadJson = Callable[[str], dict[str, Any] | None]
+"""Reads a file as ``read_json`` does."""
+
+
+class JsonFiles:
+    """Reads JSON files as they are while one command looks at them: each once, however often it is asked for."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[str, Any] | None] = {}
+
+    def __call__(self, path: str) -> dict[str, Any] | None:
+        """Return what was in the file when it was first asked for, None if there was none."""
+        if path not in self._known:
+            self._known[path] = read_json(path)
+        return self._known[path]
+
+
 def write_plan(store: Path, plan: Plan) -> None:
     """Store ``plan`` under its key."""
     write_json(store / "plans" / f"{plan.key}.json", plan_record(plan))
@@ -209,14 +226,14 @@ def read_log(cell: Path) -> list[dict[str, Any]]:
     return records
 
 
-def read_cell(store: Path, cell_id: str) -> CellRecord:
-    """Return what the store holds of ``cell_id``; a cell it has never seen is ``todo``."""
+def read_cell(store: Path, cell_id: str, read: ReadJson = read_json) -> CellRecord:
+    """Return what the store holds of ``cell_id``; a cell it has never seen is ``todo``. Files are got by ``read``."""
     folder = f"{store}/cells/{cell_id}"  # a Path costs more than the file: commands look at thousands of cells
-    if result := read_json(f"{folder}/result.json"):
+    if result := read(f"{folder}/result.json"):
         return CellRecord(cell_id, "done", result, None, store)
-    if diverged := read_json(f"{folder}/diverged.json"):
+    if diverged := read(f"{folder}/diverged.json"):
         return CellRecord(cell_id, "diverged", None, None, store, diverged)
-    failure = read_json(f"{folder}/failure.json")
+    failure = read(f"{folder}/failure.json")
     return CellRecord(cell_id, "failed" if failure else "todo", None, failure, store)
 
 

@@ -1,12 +1,12 @@
 """Which finished cells were trained by code that has changed since."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from dfkd.config import RunConfig
 from dfkd.overrides import flatten
 from harness.fingerprint import fingerprint
-from harness.records import CellRecord, read_cell, read_json
+from harness.records import CellRecord, ReadJson, read_cell, read_json
 
 UNKNOWN = "unknown"
 """Stands for the fingerprint of code that did not leave one."""
@@ -14,11 +14,11 @@ UNKNOWN = "unknown"
 _DEFAULTS = flatten(RunConfig())
 
 
-def staleness(store: Path, record: CellRecord) -> str | None:
+def staleness(store: Path, record: CellRecord, read: ReadJson = read_json) -> str | None:
     """Return ``current``, ``stale`` or ``unknown`` for a cell that has ended, None for another.
 
     Stale is a cell of which an epoch was trained by code with another fingerprint than the present one has; unknown,
-    one of which an epoch was trained before fingerprints were recorded.
+    one of which an epoch was trained before fingerprints were recorded. Files are got by ``read``.
     """
     end = record.result or record.diverged
     if end is None:
@@ -26,7 +26,7 @@ def staleness(store: Path, record: CellRecord) -> str | None:
     used = end.get("trainer", [UNKNOWN])
     if UNKNOWN in used:
         return "unknown"
-    content = read_json(f"{store}/cells/{record.id}/config.json")
+    content = read(f"{store}/cells/{record.id}/config.json")
     if content is None:
         return "unknown"
     return "current" if set(used) == {fingerprint(_DEFAULTS | content["config"])} else "stale"
@@ -38,7 +38,6 @@ def code_counts(store: Path, ids: Iterable[str]) -> dict[str, int]:
     return {"stale": found.count("stale"), "unknown_code": found.count("unknown")}
 
 
-def stale_cells(store: Path, ids: Iterable[str], read: Callable[[str], CellRecord] | None = None) -> tuple[str, ...]:
-    """Return those of the distinct cells ``ids`` that are stale, in order; ``read`` gives what is known of one."""
-    look = read or (lambda cell_id: read_cell(store, cell_id))
-    return tuple(cell_id for cell_id in ids if staleness(store, look(cell_id)) == "stale")
+def stale_cells(store: Path, ids: Iterable[str], read: ReadJson = read_json) -> tuple[str, ...]:
+    """Return those of the distinct cells ``ids`` that are stale, in order. Files are got by ``read``."""
+    return tuple(cell_id for cell_id in ids if staleness(store, read_cell(store, cell_id, read), read) == "stale")

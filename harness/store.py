@@ -14,7 +14,7 @@ from typing import Any
 
 from dfkd.errors import UserError
 from harness.leases import HeldError, Lease, hold, is_held, working
-from harness.records import FORMAT, CellRecord, read_cell, read_json, read_log, read_plans, write_json
+from harness.records import FORMAT, CellRecord, JsonFiles, read_cell, read_json, read_log, read_plans, write_json
 from harness.staleness import staleness
 
 
@@ -107,13 +107,11 @@ class Store:
 class Snapshot(Store):
     """A store as it is while one command looks at it: each cell is read once, however often it is asked for."""
 
-    _records: dict[str, CellRecord] = field(default_factory=dict, repr=False, compare=False)
+    files: JsonFiles = field(default_factory=JsonFiles, repr=False, compare=False)
 
     def read(self, cell_id: str) -> CellRecord:
         """Return what was known of a cell when it was first asked for."""
-        if cell_id not in self._records:
-            self._records[cell_id] = super().read(cell_id)
-        return self._records[cell_id]
+        return read_cell(self.root, cell_id, self.files)
 
 
 def existing_store(path: Path, what: str) -> Store:

@@ -9,7 +9,6 @@ import pandas as pd
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +20,9 @@ FORMATS = ("terminal", "markdown", "latex", "html", "csv", "excel")
 
 WIDTH = 100
 """Of the terminal's table and caption, in characters."""
+
+BETWEEN = 3
+"""Spaces between two columns."""
 
 NAMES = 24
 """Of rows' names there, before longer ones fold."""
@@ -76,13 +78,16 @@ def _terminal(sheet: Sheet, *, color: bool) -> str:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     styles = {"best": "bold", "second": "underline", "": ""} if color else {}
     plain = {} if color else {"best": " *", "second": " _"}
+    longest = [
+        max(map(cell_len, [column.name, *(line[i].text + plain.get(line[i].mark, "") for line in sheet.lines)]))
+        for i, column in enumerate(sheet.columns)
+    ]
+    # Numbers are not cut: a table of many columns is wider, and the names of rows fold. Told no widths, rich would look
+    # at every entry three times, which of two thousand rows takes a second.
+    room = WIDTH - sum(BETWEEN + width for width in longest[1:])
     for i, column in enumerate(sheet.columns):
-        justify = "right" if column.number else "left"
-        texts = [column.name, *(line[i].text + plain.get(line[i].mark, "") for line in sheet.lines)]
-        longest = max(map(cell_len, texts))
-        # Without `no_wrap`, rich would narrow the widest columns first, whatever their least width, and cut the last.
-        least = longest if i else min(longest, NAMES)
-        table.add_column(column.name, justify=justify, min_width=least, no_wrap=i > 0, overflow="fold")  # type: ignore[arg-type]
+        width = longest[i] if i else min(longest[0], max(NAMES, room))
+        table.add_column(column.name, justify="right" if column.number else "left", width=width, overflow="fold")
     for i, line in enumerate(sheet.lines):
         if i in sheet.rules:
             table.add_section()
@@ -91,9 +96,7 @@ def _terminal(sheet: Sheet, *, color: bool) -> str:
     output = StringIO()
     console = _console(output, WIDTH, color=color)
     console.print(Text(caption_text(sheet, "terminal", color=color) + "\n"))
-    # Numbers are not cut: a table of many columns is wider, and the names of rows fold.
-    least = Measurement.get(_console(output, 10_000, color=False), console.options.update(width=10_000), table).minimum
-    _console(output, max(WIDTH, least), color=color).print(table)
+    _console(output, sum(BETWEEN + width for width in longest), color=color).print(table)
     if sheet.notes:
         console.print(Text("\n" + "\n".join(sheet.notes)))
     return "\n".join(part.rstrip() for part in output.getvalue().strip().splitlines()) + "\n"

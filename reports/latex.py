@@ -7,7 +7,7 @@ import pandas as pd
 
 from reports.sheet import DAGGER, MISSING, PLUS_MINUS, Entry, Sheet
 
-WIDE = 75
+WIDE = 68
 """Characters of a table's line above which it is set in a smaller size: an article's text is about as wide."""
 LONG = 40
 """Lines above which a table is continued in another float: more do not fit on an article's page."""

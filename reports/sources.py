@@ -1,12 +1,11 @@
 """Where runs come from: a run store, or MLflow alone. Both give the same plans and the same cells."""
 
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.records import Plan, read_log, read_plans
+from harness.records import Plan, ReadJson, read_json, read_log, read_plans
 from reports.errors import ReportError
 
 
@@ -54,20 +53,13 @@ def first_line(error: str) -> str:
     return error.strip().partition("\n")[0][:500]
 
 
-def _read(path: str) -> dict[str, Any] | None:
-    """Return a JSON file, as ``harness.records.read_json`` does; of ten thousand, paths as text save a second."""
-    try:
-        with open(path, "rb") as file:
-            return json.loads(file.read())
-    except FileNotFoundError:
-        return None
-
-
 @dataclass(frozen=True)
 class StoreSource:
     """The run store at ``root``."""
 
     root: Path
+    read: ReadJson = field(default=read_json, repr=False, compare=False)
+    """Gets its files; ``harness.records.JsonFiles`` keeps them."""
 
     @property
     def place(self) -> str:
@@ -84,14 +76,14 @@ class StoreSource:
 
     def _cell(self, cell_id: str) -> Recorded:
         place = f"{self.root}/cells/{cell_id}"
-        config, result = _read(f"{place}/config.json") or {}, _read(f"{place}/result.json")
+        config, result = self.read(f"{place}/config.json") or {}, self.read(f"{place}/result.json")
         if result is not None:
             epochs = config.get("config", {}).get("schedule.epochs", 0)  # without a look at the log: it is long
             return Recorded("done", result, config, epochs, "", place)
         epochs = len(read_log(Path(place)))
-        if diverged := _read(f"{place}/diverged.json"):
+        if diverged := self.read(f"{place}/diverged.json"):
             return Recorded("diverged", {}, config, epochs, first_line(str(diverged["error"])), place)
-        failure = _read(f"{place}/failure.json")
+        failure = self.read(f"{place}/failure.json")
         error = first_line(str(failure["error"])) if failure else ""
         if failure is None and not epochs:
             return Recorded("todo", {}, {}, 0, "", "")  # not started: MLflow does not know it either

@@ -3,13 +3,11 @@
 import json
 import shlex
 import sys
-from collections import defaultdict
 from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from harness.cli.execution import Executor, join_cluster, room_of
 from harness.cli.options import (
@@ -50,9 +48,10 @@ from harness.cli.options import (
     request_of,
 )
 from harness.cli.outcome import conclude
+from harness.cli.plan_table import print_plan
 from harness.cli.precision import with_precision
 from harness.cli.status import counts_sentence
-from harness.records import Plan, PlannedCell, plan_columns
+from harness.records import Plan
 from harness.staleness import code_counts, stale_cells
 from harness.store import Snapshot, Store, counts, known_store, open_store
 
@@ -116,11 +115,11 @@ def plan(
         content |= code_counts(opened.root, prepared.plan.ids)
         print(json.dumps(content, indent=1))
     else:
-        _print_plan(prepared.plan, opened, totals)
+        print_plan(prepared.plan, opened, totals)
         print(price_words(prepared.plan, price, opened))
         if words := request.passes_words:
             print(words if match_budget else f"{words} `--match-budget` makes them alike.")
-        if former := stale_cells(opened.root, prepared.plan.ids, opened.read):
+        if former := stale_cells(opened.root, prepared.plan.ids, opened.files):
             print(_stale_sentence(len(former), Stale.mark))
     untrained = [inputs.teacher_command for inputs in prepared.inputs.values() if inputs.teacher is None]
     if len(prepared.inputs) == 1 and untrained:
@@ -139,34 +138,6 @@ def _plan_json(plan: Plan, store: Store, totals: dict[str, int]) -> dict[str, An
     return {**totals, "grid": plan.grid, "rows": list(plan.rows), "seeds": list(plan.seeds), "planned": cells} | {
         "context": dict(plan.context)
     }
-
-
-def _print_plan(plan: Plan, store: Store, totals: dict[str, int]) -> None:
-    columns = [part.context for part in plan_columns(plan)]
-    on = "; ".join(
-        f"{context['dataset']}, {context['classes']} classes, {context['image_size']} px, "
-        f"{context['teacher']} to {context['student']}"
-        for context in columns
-    )
-    title = f"{plan.title} ({plan.grid}): {on}, budget {plan.context['budget']} ({plan.context['epochs']} epochs)"
-    table = Table(
-        "row", *(f"seed {seed}" for seed in plan.seeds), title=title, title_justify="left", title_style="bold"
-    )
-    by_row: defaultdict[str, list[PlannedCell]] = defaultdict(list)
-    for cell in plan.cells:
-        by_row[cell.row].append(cell)
-    for row in plan.rows:
-        states = []
-        for cell in by_row[row]:
-            record = store.read(cell.id)
-            part = (
-                f"from epoch {record.epochs_done}" if record.status == "todo" and record.epochs_done else record.status
-            )
-            states.append("running" if not record.ended and store.is_running(cell.id) else part)
-        table.add_row(row, *states)
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(table)
-    console.print(counts_sentence(totals))
 
 
 @guarded

@@ -38,11 +38,12 @@ from harness.cli.reporting import (
 from harness.cli.reproduction import given_arguments
 from harness.plan import Request
 from harness.records import Plan
-from harness.store import Store, known_store
+from harness.store import Snapshot, Store, known_store
 
 if TYPE_CHECKING:
     from reports.published import Published
     from reports.sheet import Sheet
+    from reports.sources import StoreSource
 
 
 class Format(StrEnum):
@@ -110,16 +111,18 @@ def report(
 ) -> int:
     """Print the table of a grid: planned rows, mean and sd over seeds, differences paired by seed."""
     from reports import published, render_runs, runs_table, write
+    from reports.sources import StoreSource
 
     names = parse_columns(columns)
     if output_format == Format.excel and out is None:
         raise ConfigError("`--format excel` must be given a file, but there is no `--out`. Add `--out FILE.xlsx`.")
     request = request_of(grid, dataset, budget, seeds, settings, match_budget=match_budget)
-    opened = known_store(store)
+    opened = Snapshot(known_store(store).root)
     plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
-    stale = marked_stale(plan, opened)
+    stale = marked_stale(plan, opened, opened.files)
     shared = Asked(
         opened,
+        StoreSource(opened.root, opened.files),
         plan,
         selection,
         stale,
@@ -128,7 +131,7 @@ def report(
     with refusals():
         theirs = published(plan.grid) if beside else None
         if runs:
-            content: str | bytes = render_runs(runs_table(opened.root, plan), planned=len(plan.cells), stale=stale)
+            content: str | bytes = render_runs(runs_table(shared.source, plan), planned=len(plan.cells), stale=stale)
         elif output_format == Format.html:
             pages = _pages(shared, request, data_root)
             if len(pages) > 1:
@@ -150,6 +153,8 @@ class Asked:
     """What is to be shown."""
 
     store: Store
+    source: "StoreSource"
+    """The same store's runs."""
     plan: Plan
     selection: str
     stale: Sequence[str]
@@ -162,7 +167,7 @@ def _sheet(asked: Asked, columns: Sequence[str] | None, theirs: "Published | Non
     """Return the grid's table: with a single column of images and teacher, the ``columns`` of numbers that it has."""
     from reports import ablation_sheet, columns_sheet
 
-    parts = [part for part, _ in named_columns(asked.store.root, asked.plan, stale=asked.stale)]
+    parts = [part for part, _ in named_columns(asked.source, asked.plan, stale=asked.stale)]
     costly = bool({"parameters", "flops"} & {*(columns or ())})
     costs = [network_costs(each.frame, each.plan) if costly else {} for each in parts]
     if len(parts) > 1:
@@ -183,10 +188,10 @@ def _pages(asked: Asked, request: Request, data_root: Path | None) -> dict[str, 
     """Return a page for each column of images and teacher, by what stands for it in a file's name."""
     from reports import page
 
-    found = named_columns(asked.store.root, asked.plan)
+    found = named_columns(asked.source, asked.plan)
     return {
         name: page(
-            asked.store.root,
+            asked.source,
             part.plan,
             selection=asked.selection,
             stale=asked.stale,

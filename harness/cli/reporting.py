@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dfkd.errors import UserError
 from harness.plan import Request
-from harness.records import Plan, read_plan
+from harness.records import Plan, ReadJson, read_json, read_plan
 from harness.staleness import stale_cells
 from harness.store import Store, StoreError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from dfkd.config import DataConfig
     from reports import Part
+    from reports.sources import Source
 
 
 class RefusedReportError(UserError):
@@ -54,7 +55,7 @@ def _fresh_plan(request: Request, store: Store, data_root: Path | None, teacher:
     return prepare(request, store=store, data_root=data_root, teacher=teacher, teacher_needed=False, cache=False).plan
 
 
-def named_columns(where: Path, plan: Plan, *, stale: Sequence[str] = ()) -> "list[tuple[Part, str]]":
+def named_columns(where: "Source | Path", plan: Plan, *, stale: Sequence[str] = ()) -> "list[tuple[Part, str]]":
     """Return the columns of a plan with their runs, and what stands for each in a file's name: nothing for a single
     one."""
     from reports import column_parts, column_titles, file_part
@@ -64,9 +65,9 @@ def named_columns(where: Path, plan: Plan, *, stale: Sequence[str] = ()) -> "lis
     return list(zip(parts, names, strict=True))
 
 
-def marked_stale(plan: Plan, store: Store) -> tuple[str, ...]:
+def marked_stale(plan: Plan, store: Store, read: ReadJson = read_json) -> tuple[str, ...]:
     """Return the cells that a table marks as stale: none where the plan keeps them on purpose."""
-    return () if plan.context.get("stale") == "keep" else stale_cells(store.root, plan.ids)
+    return () if plan.context.get("stale") == "keep" else stale_cells(store.root, plan.ids, read)
 
 
 def network_costs(frame: "pd.DataFrame", plan: Plan) -> dict[str, tuple[float, float]]:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ PERIOD = 2.0
 """Seconds between two looks at a store that is watched."""
 
 
-def counts_sentence(totals: dict[str, int]) -> str:
+def counts_sentence(totals: Mapping[str, int]) -> str:
     """Return the counts of ``harness.store.counts`` in words."""
     diverged = f" ({totals['diverged']} of them diverged)" if totals["diverged"] else ""
     quarantined = f", {totals['quarantined']} quarantined" if totals["quarantined"] else ""

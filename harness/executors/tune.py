@@ -11,6 +11,7 @@ from typing import Any
 from harness.cells import cap_memory, run_cell
 from harness.executors.cluster import ray_instance, slots, whole_room
 from harness.executors.feed import PATIENCE, Feed
+from harness.freshness import spare_the_collector
 from harness.inputs import Where
 from harness.leases import LeaseLostError
 from harness.room import Outcome, Room
@@ -106,6 +107,7 @@ def _trial(config: dict[str, Any], *, where: Where, share: float, patience: floa
     """One trial: one cell, with a ``share`` of a GPU. Tune is told each epoch's metrics; the store has them already."""
     from ray import tune
 
+    spare_the_collector()
     cap_memory(where.device, share)
     try:
         run_cell(config["cell"], where, report=lambda record: tune.report(dict(record)), patience=patience)

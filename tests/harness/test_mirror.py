@@ -61,6 +61,18 @@ def test_syncing_again_from_another_process_changes_nothing(mirrored):
     assert len(client.get_metric_history(run.info.run_id, "result.last")) == 1
 
 
+def test_all_that_is_new_of_a_cell_is_written_in_one_batch(mirrored, monkeypatch):
+    store, plan, _ = mirrored
+    write_json(store.cell("a") / "result.json", RESULT)
+    mirror = Mirror(default_uri(store), store)
+    mirror.sync((), plan)  # the plan's own run
+    batches = []
+    log_batch = MlflowClient.log_batch
+    monkeypatch.setattr(MlflowClient, "log_batch", lambda *args, **more: batches.append(log_batch(*args, **more)))
+    mirror.sync(plan.ids, plan)
+    assert len(batches) == 1
+
+
 def test_a_failed_cell_that_succeeds_later_is_the_same_run(mirrored):
     store, plan, client = mirrored
     write_json(store.cell("a") / "failure.json", {"error": "E: x", "traceback": "..."})

@@ -80,7 +80,7 @@ def test_latex_is_balanced():
 
 def test_a_wide_latex_table_is_set_smaller_below_a_caption_of_the_usual_size():
     # Name, "Accuracy (%)", "Difference (points)", "Runs", and two characters between them: 41 besides the name.
-    narrow, wide = (written(make_plan(["a" * count, "b"]), [0.5] * 4, "latex") for count in (34, 35))
+    narrow, wide = (written(make_plan(["a" * count, "b"]), [0.5] * 4, "latex") for count in (27, 28))
     assert "\\footnotesize" not in narrow
     assert "\\label{tab:table3}\n\\footnotesize\n\\begin{tabular}" in wide
 
