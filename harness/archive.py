@@ -50,7 +50,7 @@ def export_store(store: Store, file: Path, *, checkpoints: bool = False, records
     """Write plans, teachers, studies and cells to ``file``, gzipped if its name ends in gz; return how many of each.
 
     Of the cells, those that have ended; with ``checkpoints`` also their students, and unfinished cells at rest. With
-    ``records`` plans and ``RECORDS`` alone, and the same records give the same bytes.
+    ``records`` plans, studies and ``RECORDS`` alone, and the same records give the same bytes.
     """
     found = _records(store) if records else _members(store, checkpoints=checkpoints)
     members = {path.relative_to(store.root).as_posix(): path for path in found}
@@ -80,7 +80,8 @@ def _unsigned(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def _records(store: Store) -> Iterator[Path]:
-    yield from sorted(store.root.glob("plans/*.json"))
+    for pattern in ("plans/*.json", "studies/*/*"):
+        yield from (path for path in sorted(store.root.glob(pattern)) if _is_carried(path))
     for folder in sorted(store.root.glob("cells/*/")):
         if any((folder / name).exists() for name in ENDS):
             yield from (folder / name for name in RECORDS if (folder / name).exists())

@@ -21,6 +21,7 @@ from harness.records import (
     DIVERGED_TAG,
     ERROR_TAG,
     EXPERIMENT,
+    MLFLOW_ENVIRONMENT,
     PLAN_TAG,
     PLANS_EXPERIMENT,
     RESULT_TAG,
@@ -34,14 +35,6 @@ from harness.store import Store, StoreError, cell_config
 
 FORMER_TAG = "dfkd.former"
 """How many results of the cell were set aside before this run."""
-
-
-ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    # A server that is away is noticed in seconds, not minutes: the store has everything, and it is tried again later.
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-}
 
 
 def default_uri(store: Store) -> str:
@@ -63,7 +56,7 @@ class Mirror:
     """Writes cells to MLflow. Not thread-safe: one thread uses it at a time."""
 
     def __init__(self, uri: str, store: Store, *, checkpoints: bool = False) -> None:
-        for name, value in ENVIRONMENT.items():
+        for name, value in MLFLOW_ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         _use_write_ahead_log(uri)
         from mlflow.tracking import MlflowClient  # here, because it takes a second

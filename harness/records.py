@@ -237,6 +237,13 @@ def read_cell(store: Path, cell_id: str, read: ReadJson = read_json) -> CellReco
     return CellRecord(cell_id, "failed" if failure else "todo", None, failure, store)
 
 
+MLFLOW_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # A server that is away is noticed in seconds, not minutes: the store has everything, and it is tried again later.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+}
+"""Variables that are set, unless they are, before MLflow is imported."""
 EXPERIMENT = "dfkd"
 """Of the cells in MLflow."""
 PLANS_EXPERIMENT = "dfkd plans"

@@ -1,7 +1,8 @@
 """Which finished cells were trained by code that has changed since."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from dfkd.config import RunConfig
 from dfkd.overrides import flatten
@@ -23,13 +24,18 @@ def staleness(store: Path, record: CellRecord, read: ReadJson = read_json) -> st
     end = record.result or record.diverged
     if end is None:
         return None
-    used = end.get("trainer", [UNKNOWN])
-    if UNKNOWN in used:
+    content = read(f"{store}/cells/{record.id}/config.json") or {}
+    return judge(end.get("trainer", [UNKNOWN]), content.get("config"))
+
+
+def judge(used: Sequence[str], config: dict[str, Any] | None) -> str:
+    """Return ``current``, ``stale`` or ``unknown`` for a cell of this configuration.
+
+    ``used`` are the fingerprints of the code that trained its epochs.
+    """
+    if config is None or UNKNOWN in used:
         return "unknown"
-    content = read(f"{store}/cells/{record.id}/config.json")
-    if content is None:
-        return "unknown"
-    return "current" if set(used) == {fingerprint(_DEFAULTS | content["config"])} else "stale"
+    return "current" if set(used) == {fingerprint(_DEFAULTS | config)} else "stale"
 
 
 def code_counts(store: Path, ids: Iterable[str]) -> dict[str, int]:

@@ -167,7 +167,15 @@ def grid_figures(
     pictures: "Mapping[str, Pictures]",
 ) -> "list[tuple[str, str, Figure]]":
     """Return what can be drawn of this grid, in order: each figure's name, caption and drawing."""
-    from reports.figures import cost_front, image_rows, interaction_map, response_curve, row_plot, training_curves
+    from reports.figures import (
+        cost_front,
+        image_rows,
+        interaction_map,
+        order_comparison,
+        response_curve,
+        row_plot,
+        training_curves,
+    )
 
     shared: dict[str, Any] = {"plan": plan, "selection": selection}
     drawn: dict[str, tuple[str, Callable[[], Figure]]] = {
@@ -182,6 +190,10 @@ def grid_figures(
         "response": (
             "Response to the field that the rows vary, as in the paper's Figure 7.",
             lambda: response_curve(frame, **shared),
+        ),
+        "orders": (
+            "The orders of the attention: a thin line is a seed, the square the mean over seeds.",
+            lambda: order_comparison(frame, **shared),
         ),
         "interaction": ("How two fields act together.", lambda: interaction_map(frame, **shared)),
         "cost": ("Accuracy against cost.", lambda: cost_front(frame, networks=networks, **shared)),

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from harness.records import (
@@ -13,6 +14,7 @@ from harness.records import (
     DIVERGED_TAG,
     ERROR_TAG,
     EXPERIMENT,
+    MLFLOW_ENVIRONMENT,
     PLAN_TAG,
     PLANS_EXPERIMENT,
     RESULT_TAG,
@@ -40,7 +42,11 @@ class TrackingSource:
 
     @cached_property
     def _client(self) -> Any:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        file = Path(self.uri.removeprefix("sqlite:///"))
+        if self.uri.startswith("sqlite:///") and not file.is_file():  # MLflow would make an empty one
+            raise ReportError(f"The tracking URI must be of what is there, but {self.uri} names no file.")
+        for name, value in MLFLOW_ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
         from mlflow.tracking import MlflowClient
 
         for name in ("mlflow", "alembic"):
@@ -49,7 +55,16 @@ class TrackingSource:
 
     def _tagged(self, experiment: str, tag: str) -> dict[str, Any]:
         """Return the runs of an experiment that carry ``tag``, by its value."""
-        found = self._client.get_experiment_by_name(experiment)
+        try:
+            found = self._client.get_experiment_by_name(experiment)
+        except Exception as error:
+            if isinstance(error, ReportError):
+                raise
+            reason = str(error).strip().partition("\n")[0]  # a backend may raise anything
+            raise ReportError(
+                f"The tracking URI must be within reach, but {self.uri} is not: {type(error).__name__}: {reason}. Such "
+                "as sqlite:////DIR/mlflow.db or http://HOST:5000."
+            ) from None
         if found is None:
             return {}
         runs: dict[str, Any] = {}

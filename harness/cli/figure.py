@@ -45,6 +45,7 @@ class Name(StrEnum):
     curves = "curves"
     rows = "rows"
     response = "response"
+    orders = "orders"
     interaction = "interaction"
     cost = "cost"
     samples = "samples"
@@ -83,8 +84,9 @@ def figure(
         typer.Argument(
             metavar="NAME",
             help="Of a grid: curves (over epochs or time), rows (every seed), response (over one field: Figure 7), "
-            "interaction (of two fields), cost, samples (images: Figure 4). Of finished networks: features "
-            "(t-SNE: Figure 5), attention, gradcam (Figure 6). Of a search: history, parallel, importances, front.",
+            "orders (of the attention), interaction (of two fields), cost, samples (images: Figure 4). Of finished "
+            "networks: features (t-SNE: Figure 5), attention, gradcam (Figure 6). Of a search: history, parallel, "
+            "importances, front.",
         ),
     ],
     target: Annotated[
@@ -252,6 +254,8 @@ def _of_grid(
             return figures.row_plot(frame, plan=plan, selection=selection)
         case Name.response:
             return figures.response_curve(frame, plan=plan, selection=selection, field=field)
+        case Name.orders:
+            return figures.order_comparison(frame, plan=plan, selection=selection)
         case Name.interaction:
             return figures.interaction_map(frame, plan=plan, selection=selection)
         case Name.samples:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from harness.cli.options import DEFAULT_STORE, errors, guarded
+from harness.cli.options import DEFAULT_STORE, DataRootOption, errors, guarded
+from harness.cli.paper_figures import write_network_figures, write_search_figures
 from harness.cli.report import Selection, SelectionOption
 from harness.cli.reporting import (
     RefusedReportError,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from reports.architecture import Layer
 
 FORMATS = {"markdown": "md", "csv": "csv", "latex": "tex"}
+WORKBOOK = {"excel": "xlsx"}
 PAPER_TABLES = ("table1", "table2", "table3", "table4", "table5")
 
 
@@ -65,9 +67,12 @@ def paper(
     ] = Stale.mark,
     tables_alone: Annotated[bool, typer.Option("--tables", help="Tables alone, without pages and figures.")] = False,
     image_size: Annotated[int, typer.Option("--image-size", help="Of Table 6's generator, in pixels.")] = 224,
+    data_root: DataRootOption = None,
 ) -> int:
-    """Write every table and figure of every grid in the stores: tables, pages, figures, the paper's Tables 1 to 6."""
-    whole = _find([known_store(each) for each in stores or [DEFAULT_STORE]], plans or [])
+    """Write every table and figure of every grid and search in the stores: tables, pages, figures, the paper's Tables 1
+    to 6. Figures of networks need students, teacher and images at hand; what lacks them is left out, and said."""
+    opened = [known_store(each) for each in stores or [DEFAULT_STORE]]
+    whole = _find(opened, plans or [])
     if stale == Stale.keep:
         whole = [
             replace(each, plan=replace(each.plan, context={**each.plan.context, "stale": "keep"})) for each in whole
@@ -87,6 +92,11 @@ def paper(
         if parts:
             complete &= _written(f"the paper's {grid}", partial(_write_paper_table, parts, out, selection))
     _write_table6(out, image_size)
+    if not tables_alone:
+        for each in found:
+            write_network_figures(each.name, each.plan, each.store, out / "figures", data_root)
+        for store in () if plans else opened:
+            write_search_figures(store, out / "figures")
     console.print(f"{len(whole)} grids, in {out}", markup=False)
     return 0 if complete else 1
 
@@ -155,7 +165,7 @@ def _write_grid(found: Found, out: Path, selection: str, *, tables_alone: bool) 
     store, plan = found.store, found.plan
     stale, frame = marked_stale(plan, store), runs_frame(store.root, plan)
     sheet = ablation_sheet(frame, plan=plan, selection=selection, stale=stale)
-    for format, suffix in FORMATS.items():
+    for format, suffix in (FORMATS if tables_alone else FORMATS | WORKBOOK).items():
         write_file(out / f"{found.name}.{suffix}", write(sheet, format))
     runs = render_runs(runs_table(store.root, plan), planned=len(plan.cells), stale=stale)
     write_file(out / f"{found.name}-runs.md", runs)

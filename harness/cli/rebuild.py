@@ -46,7 +46,8 @@ def ui(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Of this machine's loopback.")] = 5000,
 ) -> int:
     """Open MLflow's pages on the store's own database, for this machine alone, until Ctrl-C."""
-    from harness.mirror import ENVIRONMENT, default_uri
+    from harness.mirror import default_uri
+    from harness.records import MLFLOW_ENVIRONMENT
 
     opened = existing_store(store, "looked at")
     if not (opened.root / "mlflow.db").exists():
@@ -62,7 +63,7 @@ def ui(
     console.print(f"MLflow at http://127.0.0.1:{port} once it is up, which takes some seconds. Ctrl-C ends it.")
     import os
 
-    process = subprocess.Popen(command, env={**os.environ, **ENVIRONMENT}, start_new_session=True)
+    process = subprocess.Popen(command, env={**os.environ, **MLFLOW_ENVIRONMENT}, start_new_session=True)
     try:
         return process.wait()
     except KeyboardInterrupt:

@@ -29,21 +29,24 @@ from harness.cli.options import (
 from harness.cli.reporting import (
     all_pictures,
     marked_stale,
+    marked_stale_in,
     named_columns,
     network_costs,
     plan_of,
     refusals,
+    stored_plan_in,
     write_file,
 )
 from harness.cli.reproduction import given_arguments
-from harness.plan import Request
+from harness.plan import Column, Request
 from harness.records import Plan
 from harness.store import Snapshot, Store, known_store
 
 if TYPE_CHECKING:
+    from reports.figures.pictures import Pictures
     from reports.published import Published
     from reports.sheet import Sheet
-    from reports.sources import StoreSource
+    from reports.sources import Source
 
 
 class Format(StrEnum):
@@ -105,30 +108,34 @@ def report(
     runs: Annotated[
         bool, typer.Option("--runs", help="A line per run instead, in Markdown: accuracy, cost, machine, cell.")
     ] = False,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option("--tracking-uri", metavar="URI", help="Read plan and runs from MLflow there, without a store."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write to a file instead of the screen.")
     ] = None,
 ) -> int:
     """Print the table of a grid: planned rows, mean and sd over seeds, differences paired by seed."""
     from reports import published, render_runs, runs_table, write
-    from reports.sources import StoreSource
+    from reports.sources import StoreSource, open_source
 
     names = parse_columns(columns)
     if output_format == Format.excel and out is None:
         raise ConfigError("`--format excel` must be given a file, but there is no `--out`. Add `--out FILE.xlsx`.")
     request = request_of(grid, dataset, budget, seeds, settings, match_budget=match_budget)
-    opened = Snapshot(known_store(store).root)
-    plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
-    stale = marked_stale(plan, opened, opened.files)
-    shared = Asked(
-        opened,
-        StoreSource(opened.root, opened.files),
-        plan,
-        selection,
-        stale,
-        given_arguments(dataset, budget, seeds, settings, data_root, store, match_budget=match_budget),
-    )
+    arguments = given_arguments(dataset, budget, seeds, settings, data_root, store, match_budget=match_budget)
     with refusals():
+        if tracking_uri is None:
+            opened = Snapshot(known_store(store).root)
+            plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
+            stale = marked_stale(plan, opened, opened.files)
+            shared = Asked(opened, StoreSource(opened.root, opened.files), plan, selection, stale, arguments)
+        else:
+            source = open_source(tracking_uri)
+            plan = stored_plan_in(source, request, teacher)
+            stale = marked_stale_in(plan, source)
+            shared = Asked(None, source, plan, selection, stale, [*arguments, "--tracking-uri", tracking_uri])
         theirs = published(plan.grid) if beside else None
         if runs:
             content: str | bytes = render_runs(runs_table(shared.source, plan), planned=len(plan.cells), stale=stale)
@@ -152,9 +159,10 @@ def report(
 class Asked:
     """What is to be shown."""
 
-    store: Store
-    source: "StoreSource"
-    """The same store's runs."""
+    store: Store | None
+    """Where there are pictures; none where the runs are in MLflow."""
+    source: "Source"
+    """The runs."""
     plan: Plan
     selection: str
     stale: Sequence[str]
@@ -196,11 +204,18 @@ def _pages(asked: Asked, request: Request, data_root: Path | None) -> dict[str, 
             selection=asked.selection,
             stale=asked.stale,
             networks=network_costs(part.frame, part.plan),
-            pictures=all_pictures(part.plan, asked.store, data=column.config.data, data_root=data_root),
+            pictures=_pictures(asked, part.plan, column, data_root),
             arguments=asked.arguments,
         )
         for (part, name), column in zip(found, request.columns, strict=True)
     }
+
+
+def _pictures(asked: Asked, plan: Plan, column: Column, data_root: Path | None) -> "Mapping[str, Pictures] | None":
+    """Return the pictures of a page; None where the runs are in MLflow."""
+    if asked.store is None:
+        return None
+    return all_pictures(plan, asked.store, data=column.config.data, data_root=data_root)
 
 
 def _write_pages(pages: Mapping[str, str], out: Path | None) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dfkd.errors import UserError
 from harness.plan import Request
 from harness.records import Plan, ReadJson, read_json, read_plan
-from harness.staleness import stale_cells
+from harness.staleness import UNKNOWN, judge, stale_cells
 from harness.store import Store, StoreError
 
 if TYPE_CHECKING:
@@ -40,12 +40,16 @@ def plan_of(request: Request, store: Store, *, data_root: Path | None, teacher: 
 
 
 def _stored_plan(request: Request, store: Store, teacher: Path | None) -> Plan | None:
-    from_file = None
-    if teacher is not None:
-        from dfkd.teacher import describe_teacher
+    return read_plan(store.root / "plans" / f"{request.key(_hash_of(teacher))}.json")
 
-        from_file = describe_teacher(teacher)["hash"]
-    return read_plan(store.root / "plans" / f"{request.key(from_file)}.json")
+
+def _hash_of(teacher: Path | None) -> str | None:
+    """Return the hash of a teacher that was named by its path."""
+    if teacher is None:
+        return None
+    from dfkd.teacher import describe_teacher
+
+    return str(describe_teacher(teacher)["hash"])
 
 
 def _fresh_plan(request: Request, store: Store, data_root: Path | None, teacher: Path | None) -> Plan:
@@ -68,6 +72,29 @@ def named_columns(where: "Source | Path", plan: Plan, *, stale: Sequence[str] = 
 def marked_stale(plan: Plan, store: Store, read: ReadJson = read_json) -> tuple[str, ...]:
     """Return the cells that a table marks as stale: none where the plan keeps them on purpose."""
     return () if plan.context.get("stale") == "keep" else stale_cells(store.root, plan.ids, read)
+
+
+def stored_plan_in(source: "Source", request: Request, teacher: Path | None) -> Plan:
+    """Return the plan of a request as ``source`` has it.
+
+    Raises:
+        ReportError: it has none.
+    """
+    from reports import choose_plan
+
+    return choose_plan(source, request.grid.name, key=request.key(_hash_of(teacher)))
+
+
+def marked_stale_in(plan: Plan, source: "Source") -> tuple[str, ...]:
+    """Return what ``marked_stale`` does, from what ``source`` knows of the runs that are done."""
+    if plan.context.get("stale") == "keep":
+        return ()
+    done = {cell_id: cell for cell_id, cell in source.cells(plan.ids).items() if cell.result}
+    return tuple(
+        cell_id
+        for cell_id, cell in done.items()
+        if judge(cell.result.get("trainer", [UNKNOWN]), cell.config.get("config")) == "stale"
+    )
 
 
 def network_costs(frame: "pd.DataFrame", plan: Plan) -> dict[str, tuple[float, float]]:

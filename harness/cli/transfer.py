@@ -21,7 +21,7 @@ def export_store(
     records: Annotated[
         bool,
         typer.Option(
-            "--records", help="Plans and the finished cells' records alone, which is what tables are made from."
+            "--records", help="Plans, searches and the finished cells' records alone: what tables are made from."
         ),
     ] = False,
 ) -> int:

@@ -13,7 +13,7 @@ from dfkd import NUMERICS
 from dfkd.config import RunConfig
 from dfkd.errors import ConfigError, UserError
 from dfkd.overrides import flatten, parse_scalar, with_overrides
-from harness.records import CELL_TAG, EXPERIMENT
+from harness.records import CELL_TAG, EXPERIMENT, MLFLOW_ENVIRONMENT
 from harness.search.known import Known
 from harness.search.objectives import Finished, Objective
 from harness.search.points import Points
@@ -75,7 +75,8 @@ def _runs(source: str) -> Iterator["Run"]:
     file = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not file.is_file():
         raise SourceError(f"`--warm-start-mlflow` must name what is there, but there is no file {file}.")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    for key, value in MLFLOW_ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
     try:
         from mlflow.tracking import MlflowClient  # here, because it takes a second
 

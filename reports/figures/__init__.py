@@ -2,6 +2,7 @@
 
 from reports.figures.curves import training_curves
 from reports.figures.networks import feature_map, map_rows
+from reports.figures.orders import order_comparison
 from reports.figures.pictures import image_rows, tiles
 from reports.figures.runs import (
     cost_front,
@@ -28,6 +29,7 @@ __all__ = [
     "interaction_map",
     "map_rows",
     "objective_front",
+    "order_comparison",
     "parallel_coordinates",
     "response_curve",
     "row_plot",

@@ -203,3 +203,27 @@ def test_a_run_without_one_generator_of_noise_ends_well_and_has_no_generator_to_
     with pytest.raises(StoreError, match=r"one generator of noise alone"):
         generator_of(finished_run)
     assert synthetic_images(finished_run).shape[1:] == (3, 16, 16)
+
+
+def test_paper_draws_the_networks_whose_students_are_there(run, finished, tmp_path):
+    store = shutil.copytree(finished[0], tmp_path / "runs")
+    status, _, stderr = run(
+        "ablate",
+        "upper_bounds",
+        "--executor",
+        "local",
+        "--device",
+        "cpu",
+        "--seeds",
+        "0",
+        "--store",
+        str(store),
+        *SETTINGS,
+    )
+    assert status == 0, stderr
+    status, _, stderr = run("paper", "--store", str(store), "--out", str(tmp_path), "--image-size", "32")
+    assert status == 0
+    figures = tmp_path / "figures"
+    assert (figures / "upper_bounds-features.png").exists()
+    assert (figures / "upper_bounds-gradcam.svg").exists()
+    assert (figures / "upper_bounds-attention.png").exists()

@@ -1,10 +1,14 @@
 """dfkd report, explain, figure and paper on a store that a formula wrote: what they print, write and refuse."""
 
+import shutil
+
 import pandas as pd
 import pytest
 
+from harness.mirror import Mirror
 from harness.plan import expand
-from harness.records import Plan, PlannedCell, write_json, write_plan
+from harness.records import Plan, PlannedCell, read_plans, write_json, write_plan
+from harness.store import Store
 from outcome import refused
 from search_spaces import load_grid
 
@@ -128,10 +132,12 @@ def test_figure_writes_png_and_svg(run, filled, tmp_path):
 def test_paper_builds_everything_like_report(run, filled, tmp_path):
     folder = tmp_path / "paper"
     status, out, err = run("paper", "--store", str(filled), "--out", str(folder), "--image-size", "32")
-    assert (status, err) == (0, ""), out
+    assert status == 0, out
+    assert err == "left out figures of networks of table3: no student of its runs is in the store.\n"
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     expected = {"table3.md", "table3.csv", "table3.tex", "table3.html", "table3-runs.md", "paper-table3.tex"}
     assert expected | {"paper-table6.md", "figures/table3-rows.svg", "figures/table3-curves.png"} <= names
+    assert pd.read_excel(folder / "table3.xlsx", index_col=0).loc["+ SFCL", "accuracy"] == pytest.approx(25.0)
     for format, suffix in (("markdown", "md"), ("csv", "csv"), ("latex", "tex")):
         _, out, _ = run("report", "table3", *WHERE, "--store", str(filled), "--format", format)
         assert out == (folder / f"table3.{suffix}").read_text()
@@ -165,3 +171,53 @@ def test_table6_has_every_parameter_of_the_generator():
     block = next(layer for layer in layers if layer.part == "block 1")
     assert (block.kind, block.kernel, block.channels) == ("ConvTranspose2d + spectral norm", "3 x 3", "512 to 256")
     assert block.parameters == 9 * 512 * 256 + 256
+
+
+@pytest.fixture
+def mirrored(filled, mlflow_template):
+    """The same runs in MLflow alone: a tracking URI."""
+    place = filled.parent / "elsewhere"
+    place.mkdir()
+    shutil.copy(mlflow_template, place / "mlflow.db")
+    uri = f"sqlite:///{place / 'mlflow.db'}"
+    (plan,) = read_plans(filled)
+    Mirror(uri, Store(filled)).sync(plan.ids, plan)
+    return uri
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_tables_from_the_store_and_from_mlflow_are_identical(run, filled, mirrored, monkeypatch, stale):
+    if not stale:  # the code is as it was
+        monkeypatch.setattr("harness.staleness.fingerprint", lambda config: "f")
+    for shown in (*(["--format", each] for each in ("terminal", "markdown", "latex", "csv")), ["--runs"]):
+        asked = ["report", "table3", *WHERE, "--columns", "all", *shown]
+        status, from_store, err = run(*asked, "--store", str(filled))
+        assert (status, err) == (0, "")
+        assert ("†" in from_store or "dagger" in from_store) == (stale and shown[-1] != "csv")
+        assert run(*asked, "--store", str(filled / "not there"), "--tracking-uri", mirrored) == (0, from_store, "")
+
+
+def test_a_page_can_be_made_from_mlflow_alone(run, mirrored, tmp_path):
+    path = tmp_path / "page.html"
+    asked = ["report", "table3", *WHERE, "--tracking-uri", mirrored, "--format", "html", "--out", str(path)]
+    assert run(*asked)[0] == 0
+    text = path.read_text()
+    assert "7 of 8" in text
+    assert f"--tracking-uri {mirrored}" in text  # how to make it again
+    assert not (tmp_path / "runs" / "store.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("sqlite:////nowhere/mlflow.db", ["names no file"]),
+        ("postgresql://nobody@127.0.0.1:1/none", ["must be within reach", "sqlite:////DIR/mlflow.db"]),
+        ("nonsense", ["no folder is at", "sqlite:///"]),
+    ],
+)
+def test_a_tracking_uri_that_leads_nowhere_is_refused(run, uri, words):
+    refused(run("report", "table3", "--tracking-uri", uri), *words)
+
+
+def test_a_plan_that_mlflow_does_not_have_is_refused(run, mirrored):
+    refused(run("report", "table4", "--tracking-uri", mirrored), "table4", "table3")

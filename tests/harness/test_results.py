@@ -48,6 +48,15 @@ def test_the_curve_of_birds_over_time_is_made_again(run, tmp_path):
     assert all(f"    {line}\n" in page for line in told.splitlines()[:-1])
 
 
+def test_the_figures_of_the_search_are_made_again(run, tmp_path):
+    store, out = tmp_path / "runs", tmp_path / "importances"
+    folder = RESULTS / "search-birds"
+    assert run("import-store", str(folder / "runs.tar.gz"), "--store", str(store))[0] == 0
+    status, told, _ = run("figure", "importances", "loss_weights", "--store", str(store), "--out", str(out))
+    assert (status, "20 trials" in told) == (0, True)
+    assert out.with_suffix(".csv").read_bytes() == (folder / "importances.csv").read_bytes()
+
+
 def test_the_archives_are_small_and_made_again_to_the_same_bytes(run, tmp_path):
     assert ARCHIVES
     assert sum(path.stat().st_size for path in ARCHIVES) < 2**20

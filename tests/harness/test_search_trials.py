@@ -73,6 +73,15 @@ def test_figures_name_the_objectives(run, searched, tmp_path, monkeypatch, name)
     assert ("images per second" in shown) == (name == "front")
 
 
+def test_paper_draws_what_a_search_has_and_says_what_it_lacks(run, searched, tmp_path):
+    from harness.cli.paper_figures import write_search_figures
+
+    write_search_figures(searched.store, tmp_path)
+    drawn = {"s-history", "s-parallel", "s-front"}  # of importances there are too few trials
+    assert {path.stem for path in tmp_path.glob("s-*")} == drawn
+    assert all((tmp_path / f"{stem}.{suffix}").exists() for stem in drawn for suffix in ("png", "svg"))
+
+
 def test_a_front_needs_two_objectives(run, searched, tmp_path):
     where = ("--store", str(searched.root), "--out", str(tmp_path / "x"))
     write_json(searched.root / "studies/s/search.json", {"objectives": ["accuracy"]})

@@ -96,8 +96,13 @@ class TestMerging:
 
     def test_records_alone(self, run, there, here, tmp_path):
         store, (done, open_cell, diverged) = there
+        study = store.root / "studies" / "s"
+        study.mkdir(parents=True)
+        for name in ("journal.log", "search.json", "journal.log.lock"):
+            (study / name).write_text("{}")
         status, output, _ = carry(run, store, here, "--records")
-        assert (status, "1 plans, 2 cells, 0 teachers, 0 studies" in output) == (0, True), output
+        assert (status, "1 plans, 2 cells, 0 teachers, 1 studies" in output) == (0, True), output
+        assert {path.name for path in (here.root / "studies" / "s").iterdir()} == {"journal.log", "search.json"}
         assert files(here, done) == {"config.json", "log.jsonl", "result.json", "holders/1"}
         assert [here.read(cell).status for cell in (done, open_cell, diverged)] == ["done", "todo", "diverged"]
         options = ("--store", str(store.root), "--checkpoints", "--records")

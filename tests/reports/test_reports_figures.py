@@ -14,6 +14,7 @@ from reports.figures import (
     importances,
     interaction_map,
     objective_front,
+    order_comparison,
     parallel_coordinates,
     response_curve,
     row_plot,
@@ -181,3 +182,41 @@ def test_equal_figures_are_equal_files(tmp_path):
     assert svg.read_text().startswith("<?xml")
     table = pd.DataFrame({"row": ["a"], "minutes": [1 / 3]})
     assert save(row_plot(frame, plan=plan), tmp_path / "rows", table)[2].read_text() == "row,minutes\na,0.333333\n"
+
+
+ORDERS = "student_loss.mhad.orders"
+
+
+def test_orders_stand_beside_one_another_from_none_to_many():
+    rows = {
+        "R = 3": ({ORDERS: "1+2+3", MHAD: 100.0}, [30, 31, 35]),
+        "off": ({ORDERS: "1+2+3", MHAD: 0.0}, [10, 11, None]),
+        "R = 1": ({ORDERS: "1", MHAD: 100.0}, [20, 22, 24]),
+        "2 alone": ({ORDERS: "2", MHAD: 100.0}, [25, 26, 27]),
+    }
+    plan, frame = make(rows)
+    (axes,) = order_comparison(frame, plan=plan).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["none", "1", "2", "1+2+3"]
+    seeds = [list(line.get_ydata()) for line in axes.lines[:3]]
+    assert seeds[0] == pytest.approx([10, 20, 25, 30])
+    assert seeds[2] == pytest.approx([np.nan, 24, 27, 35], nan_ok=True)
+    means = [line.get_ydata()[0] for line in axes.lines[3:] if len(line.get_ydata()) == 1]
+    assert means == pytest.approx([10.5, 22, 26, 32])  # (30 + 31 + 35) / 3
+    # Bars where there are three seeds: not without L_MHAD.
+    assert [list(line.get_xdata()) for line in axes.lines[3:] if len(line.get_ydata()) == 2] == [[1, 1], [2, 2], [3, 3]]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        {"a": ({ORDERS: "1", MHAD: 1.0}, [1, 2, 3]), "b": ({ORDERS: "1", MHAD: 0.0}, [1, 2, 3])},
+        {"a": ({ORDERS: "1", MHAD: 1.0}, [1, 2, 3]), "b": ({ORDERS: "2", MHAD: 2.0}, [1, 2, 3])},
+        {"a": ({ORDERS: "1", MHAD: 1.0, SFCL: 0.0}, [1, 2, 3]), "b": ({ORDERS: "2", MHAD: 1.0, SFCL: 1.0}, [1, 2, 3])},
+        {"a": ({}, [1, 2, 3])},
+    ],
+    ids=["the same orders", "two weights", "another field", "no field"],
+)
+def test_a_comparison_of_orders_needs_rows_that_vary_them_alone(rows):
+    plan, frame = make(rows)
+    with pytest.raises(ReportError, match=f"must vary {ORDERS} and nothing else.*table5"):
+        order_comparison(frame, plan=plan)
