@@ -10,7 +10,6 @@ from harness.cli.options import errors
 from harness.cli.reporting import RefusedReportError, refusals
 from harness.cli.search_figures import OF_SEARCHES, search_figure
 from harness.records import Plan
-from harness.search.trials import study_objectives
 from harness.store import Store, StoreError
 
 if TYPE_CHECKING:
@@ -37,6 +36,8 @@ def write_search_figures(store: Store, out: Path) -> None:
 
 
 def _objectives(folder: Path) -> "tuple[object, ...]":
+    from harness.search.trials import study_objectives  # here, because Optuna takes a second to import
+
     try:
         return study_objectives(folder)
     except StoreError:  # an early version's; the other figures say so
