@@ -16,7 +16,8 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -77,15 +78,20 @@ def request(grid: Path) -> Request:
     return expand(load_grid(str(grid)), dataset="digits", budget="smoke", seeds=(0,), settings=settings)
 
 
+def make_mlflow_tables(store: Store) -> None:
+    """Put MLflow's tables into the store, in a file that can be copied: its write-ahead log holds nothing."""
+    live_path = store.root.with_name("live.db")
+    Mirror(f"sqlite:///{live_path}", store)
+    with sqlite3.connect(live_path) as live, sqlite3.connect(store.root / "mlflow.db") as template:
+        live.backup(template)
+
+
 def fill_template(root: Path) -> Path:
     """Return a store below ``root`` with a teacher and MLflow's tables, and leave a cell's state and log beside it."""
     store, sets = Store(root / "template"), [part for setting in SETTINGS for part in ("--set", setting)]
     train = [*DFKD, "teacher", "digits", "--store", str(store.root), *sets]
     subprocess.run(train, check=True, stdout=subprocess.DEVNULL)
-    Mirror(f"sqlite:///{root / 'live.db'}", store)
-    # A copy of the file alone would lack what is still in its write-ahead log.
-    with sqlite3.connect(root / "live.db") as live, sqlite3.connect(store.root / "mlflow.db") as template:
-        live.backup(template)
+    make_mlflow_tables(store)
     write_grid(root / "one.toml", 1)
     prepared = prepare(
         request(root / "one.toml"), store=store, data_root=None, teacher=None, teacher_needed=True, cache=True
@@ -135,6 +141,12 @@ def plain_trial(config: dict[str, Any]) -> None:
 
 def with_ray_tune(root: Path, template: Path, cells: int) -> float:
     """Return the seconds that Ray Tune takes for so many trials with its defaults and its MLflow callback."""
+    return tune_plainly(plain_trial, list(range(cells)), root=root, template=template)
+
+
+def tune_plainly(trial: Callable[[dict[str, Any]], None], cells: list[Any], *, root: Path, template: Path) -> float:
+    """Return the seconds that Ray Tune takes with its defaults and its MLflow callback to call ``trial`` with each of
+    ``cells`` as the configuration's ``cell``."""
     from ray import tune
     from ray.air.integrations.mlflow import MLflowLoggerCallback
 
@@ -143,34 +155,48 @@ def with_ray_tune(root: Path, template: Path, cells: int) -> float:
     start = time.perf_counter()
     callback = MLflowLoggerCallback(tracking_uri=f"sqlite:///{root / 'mlflow.db'}", experiment_name="plain")
     tuner = tune.Tuner(
-        tune.with_resources(plain_trial, {"cpu": 1}),
-        param_space={"cell": tune.grid_search(list(range(cells)))},
+        tune.with_resources(trial, {"cpu": 1}),
+        param_space={"cell": tune.grid_search(cells)},
         run_config=tune.RunConfig(name="plain", storage_path=str(root), callbacks=[callback], verbose=0),
     )
     tuner.fit()
     return time.perf_counter() - start
 
 
-def main() -> None:
-    arguments = parse_arguments()
-    defaults = {name: os.environ.get(name) for name in ENVIRONMENT}
-    os.environ.update(ENVIRONMENT)
+@contextmanager
+def harness_environment(wanted: bool) -> Iterator[None]:
+    """Within, the driver's variables are as the harness sets them, or else as they are without it."""
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    if wanted:
+        os.environ.update(ENVIRONMENT)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+def start_ray(slots: int) -> None:
+    """Start the Ray instance that both sides use; its workers have the harness's environment."""
     import ray
 
-    ray.init("local", num_cpus=arguments.slots, include_dashboard=False, log_to_driver=False)
+    with harness_environment(True):
+        ray.init("local", num_cpus=slots, include_dashboard=False, log_to_driver=False)
+
+
+def main() -> None:
+    arguments = parse_arguments()
     rows = []
+    start_ray(arguments.slots)
     with tempfile.TemporaryDirectory(prefix="dfkd-overhead-") as folder:
         root = Path(folder)
         template = fill_template(root)
         pairs = [("harness", with_harness, arguments.cells), ("Ray Tune's defaults", with_ray_tune, arguments.beside)]
         for name, run, cells in pairs:
-            if run is with_ray_tune:  # as they are without the harness
-                for key, value in defaults.items():
-                    os.environ.pop(key) if value is None else os.environ.update({key: value})
-            with patch("harness.executors.tune._trial", untrained_trial):
+            of_harness = run is with_harness
+            with harness_environment(of_harness), patch("harness.executors.tune._trial", untrained_trial):
                 few, many = run(root / f"{name} few", template, FEW), run(root / f"{name} many", template, FEW + cells)
             rows.append({"name": name, "cells": cells, "seconds": many - few, "seconds_per_cell": (many - few) / cells})
-    ray.shutdown()
     for row in rows:
         print(f"{row['name']:<20} {row['seconds_per_cell']:7.3f} s a cell, over {row['cells']} added cells")
     if arguments.out:
