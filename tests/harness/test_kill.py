@@ -46,6 +46,14 @@ def descendants(pid):
     return found
 
 
+def kill_all(process):
+    """Kill the driver, Ray's daemons and the workers, as a machine that goes down does."""
+    for pid in descendants(process.pid):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
 def progress(store):
     folders = sorted((store / "cells").glob("*"))
     return {f.name: (len(read_log(f)), (f / "result.json").exists()) for f in folders}
@@ -63,6 +71,7 @@ def wait_until_half_way(store, process):
         if any(done for _, done in states) and any(0 < epochs < 6 and not done for epochs, done in states):
             return
         time.sleep(0.05)
+    kill_all(process)
     pytest.fail(f"never half-way: {progress(store)}")
 
 
@@ -82,10 +91,7 @@ def report(store):
 def test_kill_9_of_the_driver_and_all_its_workers(store, uninterrupted):
     process = start(store)
     wait_until_half_way(store, process)
-    for pid in descendants(process.pid):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    process.wait()
+    kill_all(process)
     before = progress(store)
     finished = {cell: result_time(store, cell) for cell, (_, done) in before.items() if done}
     assert 0 < len(finished) < 4
