@@ -1,6 +1,7 @@
 """Tables from the run store or from MLflow."""
 
 from harness.records import plan_columns
+from reports.checks import check_columns
 from reports.columns import column_parts, columns_sheet, file_part
 from reports.comparison import comparison, in_words
 from reports.datasets import Part, column_titles
@@ -25,6 +26,7 @@ __all__ = [
     "ReportError",
     "ablation_sheet",
     "ablation_table",
+    "check_columns",
     "choose_plan",
     "column_parts",
     "column_titles",

@@ -12,8 +12,8 @@ from reports.errors import ReportError
 from reports.published import Published
 from reports.render import stale_runs
 from reports.sheet import DAGGER, MISSING, PLUS_MINUS, Column, Entry, Sheet, marks, rounded
-from reports.statistics import interquartile_interval, interquartile_mean
-from reports.table import SELECTIONS, ablation_table, accuracy_by_seed
+from reports.statistics import NO_INTERVAL, interquartile_interval, interquartile_mean
+from reports.table import SELECTIONS, ablation_table, accuracy_by_seed, ranked_accuracy, real_rows
 
 REAL = "Real images"
 """Begins the names of rows whose students were shown real images."""
@@ -74,10 +74,13 @@ def paper_sheet(parts: Sequence[Part], *, selection: str = "last", published: Pu
     for title, table in zip(titles, tables, strict=True):
         for name in ("accuracy", "sd", "done"):
             numbers[f"{title}: {name}"] = table[name].reindex(rows)
-    more = ["Best {best}, second {second} in each column, among complete rows"]
+    among = "complete data-free rows" if any(real_rows(part.frame) for part in parts) else "complete rows"
+    more = [f"Best {{best}}, second {{second}} in each column, among {among}"]
     if len({part.title for part in parts}) == len(parts) > 1:
         heads.append(Column("Interquartile mean, 95 % interval"))
-        columns.append(_across(parts, rows, selection))
+        across = _across(parts, rows, selection)
+        columns.append({row: _across_entry(across.loc[row]) for row in rows})
+        numbers = numbers.join(across)
         more.append("Interquartile mean: over all runs, interval drawn within each data set")
     if len(parts) > 1 and first.grid in MEAN_ROWS:
         means = pd.concat([table["accuracy"].reindex(rows) for table in tables], axis=1).mean(axis=1, skipna=False)
@@ -115,7 +118,7 @@ def _check(parts: Sequence[Part]) -> None:
 
 def _column(part: Part, table: Any, rows: Sequence[str]) -> dict[str, Entry]:
     done = table["done"].str.split("/", expand=True)
-    ranked = marks(table["accuracy"].where(done[0] == done[1]).to_dict())
+    ranked = marks(ranked_accuracy(table, part.frame))
     stale = set(part.frame.loc[stale_runs(part.frame, part.stale), "row"])
     entries = {}
     for row in rows:
@@ -130,19 +133,21 @@ def _column(part: Part, table: Any, rows: Sequence[str]) -> dict[str, Entry]:
     return entries
 
 
-def _across(parts: Sequence[Part], rows: Sequence[str], selection: str) -> dict[str, Entry]:
-    """Return the interquartile mean of each row that has run on every data set."""
+def _across(parts: Sequence[Part], rows: Sequence[str], selection: str) -> pd.DataFrame:
+    """Return the interquartile mean of each row that has run on every data set, with its interval where it has one."""
     wide = [accuracy_by_seed(part.frame, plan=part.plan, selection=selection) for part in parts]
-    entries = {}
+    found = {}
     for row in rows:
         strata = [one[row].dropna().tolist() if row in one else [] for one in wide]
-        if not all(strata):
-            entries[row] = Entry(MISSING)
-            continue
-        interval = interquartile_interval(strata)
-        middle = rounded(interquartile_mean([value for stratum in strata for value in stratum]))
-        entries[row] = Entry(f"{middle} ({rounded(interval.low)} to {rounded(interval.high)})")
-    return entries
+        interval = interquartile_interval(strata) if all(strata) else NO_INTERVAL
+        middle = interquartile_mean([value for stratum in strata for value in stratum]) if all(strata) else float("nan")
+        found[row] = {"interquartile_mean": middle, "low": interval.low, "high": interval.high}
+    return pd.DataFrame.from_dict(found, orient="index").rename_axis("row")
+
+
+def _across_entry(across: Any) -> Entry:
+    middle, low, high = (rounded(across[name]) for name in ("interquartile_mean", "low", "high"))
+    return Entry(f"{middle} ({low} to {high})" if low else middle or MISSING)
 
 
 def _teachers(parts: Sequence[Part], columns: int) -> tuple[Entry, ...]:
@@ -182,6 +187,7 @@ def crossed_sheet(part: Part, *, selection: str = "last") -> Sheet:
     entries = _column(part, table, part.plan.rows)
     done = table["done"].str.split("/", expand=True)
     complete = table["accuracy"].where(done[0] == done[1])
+    stale = any(entry.text.endswith(DAGGER) for entry in entries.values())
     lines = []
     for one in down:
         ranked = marks({other: float(complete.get(f"{one}, {other}", float("nan"))) for other in across})
@@ -192,6 +198,7 @@ def crossed_sheet(part: Part, *, selection: str = "last") -> Sheet:
         f"{part.plan.title}. {part.title}. Accuracy (%): mean {PLUS_MINUS} sd (n - 1) over seeds "
         f"{', '.join(map(str, part.plan.seeds))}; {SELECTIONS[selection]}. "
         "In each row, best {best}, second {second}."
+        + (f" {DAGGER}: with runs by code that has changed since." if stale else "")
     )
     numbers = table["accuracy"].set_axis(pd.MultiIndex.from_tuples([(a, b) for a, _, b in pairs.values()])).unstack()
     numbers = numbers.reindex(index=down, columns=across).rename_axis("row")

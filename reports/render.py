@@ -12,7 +12,7 @@ from reports.cost import Networks, cost_table
 from reports.formats import FORMATS, write
 from reports.published import Published
 from reports.sheet import DAGGER, MISSING, PLUS_MINUS, Column, Entry, Sheet, marks, mean_and_sd, rounded
-from reports.table import SELECTIONS, ablation_table, accuracy_by_seed
+from reports.table import SELECTIONS, ablation_table, accuracy_by_seed, ranked_accuracy, ranked_words, real_rows
 
 COLUMNS: dict[str, tuple[str, bool]] = {
     "accuracy": ("Accuracy (%)", False),
@@ -87,7 +87,7 @@ def caption(
         f"Accuracy: {over}; {SELECTIONS[selection]}",
         f"Difference: from {plan.reference}, paired by seed",
         *more,
-        f"Among complete rows, best {best}, second {second}",
+        f"Among {ranked_words(frame)}, best {best}, second {second}",
     ]
     done, failed = ((frame["status"] == status).sum() for status in ("done", "failed"))
     diverged = frame[frame["status"] == "diverged"]
@@ -113,11 +113,12 @@ def _interval(low: float, high: float, spec: str = ".2f") -> str:
     return f"{rounded(low, spec)} to {rounded(high, spec)}" if rounded(low) else MISSING
 
 
-def _entries(table: Any, compared: Any, cost: Any, plan: Plan) -> dict[str, Callable[[str], Entry]]:
+def _entries(
+    table: Any, compared: Any, cost: Any, plan: Plan, frame: pd.DataFrame
+) -> dict[str, Callable[[str], Entry]]:
     """Return, by the names of ``COLUMNS``, what makes a row's entry out of three frames with a line per row."""
-    done = table["done"].str.split("/", expand=True)
-    ranked = marks(table["accuracy"].where(done[0] == done[1]).to_dict())
-    cheapest = {name: _cheapest(cost[name]) for name in ("hours", "parameters", "flops")}
+    ranked = marks(ranked_accuracy(table, frame))
+    cheapest = {name: _cheapest(cost[name].drop(list(real_rows(frame)))) for name in ("hours", "parameters", "flops")}
 
     def accuracy(row: str) -> Entry:
         return Entry(mean_and_sd(table.at[row, "accuracy"], table.at[row, "sd"]), ranked.get(row, ""))
@@ -133,7 +134,7 @@ def _entries(table: Any, compared: Any, cost: Any, plan: Plan) -> dict[str, Call
         return entry
 
     def price(name: str) -> Callable[[str], Entry]:
-        return lambda row: Entry(rounded(cost.at[row, name]) or MISSING, cheapest[name].get(row, ""))
+        return lambda row: Entry(_small(cost.at[row, name]) or MISSING, cheapest[name].get(row, ""))
 
     return {
         "accuracy": accuracy,
@@ -144,6 +145,11 @@ def _entries(table: Any, compared: Any, cost: Any, plan: Plan) -> dict[str, Call
         "runs": lambda row: Entry(str(table.at[row, "done"])),
         **{name: price(name) for name in cheapest},
     }
+
+
+def _small(value: float) -> str:
+    """Return a cost with two decimals, or of one that is below a tenth three digits."""
+    return rounded(value, ".3g" if 0 < value < 0.1 else ".2f")
 
 
 def _cheapest(values: "pd.Series[Any]") -> dict[str, str]:
@@ -165,8 +171,9 @@ def ablation_sheet(
     """Return the table of a grid, from the lines of ``runs_frame``; ``columns`` are names of ``COLUMNS``.
 
     Best and second are marked in each column that has a direction: accuracy among rows whose planned runs are all
-    done, costs where they differ. A row with a run among the cells ``stale``, trained by code that has changed since,
-    has a dagger; in CSV, their number. ``networks`` says what students cost, ``published`` has a paper's figures.
+    done, costs where they differ; beside data-free rows those of real images are upper bounds and not ranked. A row
+    with a run among the cells ``stale``, trained by code that has changed since, has a dagger; in CSV, their number.
+    ``networks`` says what students cost, ``published`` has a paper's figures.
 
     Raises:
         ReportError: the runs of a row or of the table differ in what they must share.
@@ -181,7 +188,7 @@ def ablation_sheet(
     compared = comparison(frame, plan=plan, selection=selection) if needs_statistics else pd.DataFrame()
     cost = cost_table(frame, plan=plan, networks=networks or {})
     counted = stale_runs(frame, stale).groupby(frame["row"]).sum().reindex(list(plan.rows), fill_value=0)
-    entries = _entries(table, compared, cost, plan)
+    entries = _entries(table, compared, cost, plan, frame)
     names = {row: Entry(f"{row} {DAGGER}" if counted[row] else row) for row in plan.rows}
     lines = tuple((names[row], *(entries[name](row) for name in columns)) for row in plan.rows)
     heads = (Column("Row"), *(Column(*COLUMNS[name]) for name in columns))

@@ -176,10 +176,11 @@ def interquartile_mean(values: Sequence[float]) -> float:
 def interquartile_interval(strata: Sequence[Sequence[float]]) -> Interval:
     """Return the percentile interval of the interquartile mean over all values, drawn anew within each of ``strata``.
 
-    A stratum is a data set, its values the runs of one row there. NaN unless there are two values in all.
+    A stratum is a data set, its values the runs of one row there. NaN unless each has two values: one that is drawn
+    again and again never varies, and the interval would be too narrow, or of no width at all.
     """
-    samples = [np.asarray(values, dtype=float) for values in strata if len(values)]
-    if sum(map(len, samples)) < 2:
+    samples = [np.asarray(values, dtype=float) for values in strata]
+    if not samples or min(map(len, samples)) < 2:
         return NO_INTERVAL
     generator = np.random.default_rng(SEED)
     drawn = [values[generator.integers(0, len(values), (RESAMPLES, len(values)))] for values in samples]

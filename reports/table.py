@@ -4,6 +4,7 @@ import pandas as pd
 
 from harness.records import Plan
 from reports.errors import ReportError
+from reports.frame import SETTING
 
 SELECTIONS: dict[str, str] = {
     "last": "accuracy after the last epoch",
@@ -11,6 +12,33 @@ SELECTIONS: dict[str, str] = {
     "best_on_test": "best epoch on the test split (oracle)",
 }
 """Which of a run's accuracies a table shows: the frame's column, and the words for it in a caption."""
+
+REAL_METHODS = ("scratch", "real_kd")
+"""Values of ``config.method`` with which a student sees real images; its accuracy is an upper bound, not a rival."""
+
+
+def real_rows(frame: pd.DataFrame) -> set[str]:
+    """Return the rows whose runs learn from real images, where there are others beside them; none of those alone."""
+    if f"{SETTING}method" not in frame:
+        return set()
+    real = frame[f"{SETTING}method"].isin(REAL_METHODS)
+    rows = set(frame.loc[real, "row"])
+    return rows if rows != set(frame.loc[frame[f"{SETTING}method"].notna(), "row"]) else set()
+
+
+def ranked_accuracy(table: pd.DataFrame, frame: pd.DataFrame) -> dict[str, float]:
+    """Return the accuracy of each row of ``ablation_table`` that is ranked, NaN of the others.
+
+    Ranked are rows whose planned runs are all done, without the ``real_rows``.
+    """
+    done = table["done"].str.split("/", expand=True)
+    ranked = (done[0] == done[1]) & ~table.index.isin(list(real_rows(frame)))
+    return {str(row): float(value) for row, value in table["accuracy"].where(ranked).items()}
+
+
+def ranked_words(frame: pd.DataFrame) -> str:
+    """Return what the rows are called among which there is a best one."""
+    return "complete data-free rows" if real_rows(frame) else "complete rows"
 
 
 def accuracy_by_seed(frame: pd.DataFrame, *, plan: Plan, selection: str) -> pd.DataFrame:

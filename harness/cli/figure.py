@@ -26,7 +26,7 @@ from harness.cli.options import (
     request_of,
 )
 from harness.cli.report import Selection, SelectionOption
-from harness.cli.reporting import all_pictures, named_columns, network_costs, plan_of, refusals
+from harness.cli.reporting import all_pictures, marked_stale, named_columns, network_costs, plan_of, refusals
 from harness.cli.search_figures import OF_SEARCHES, ImportanceEvaluator, search_figure
 from harness.records import Plan
 from harness.store import Store, StoreError, known_store
@@ -148,6 +148,7 @@ def figure(
     ] = None,
 ) -> int:
     """Draw one figure as PNG and SVG, in a style for print. `dfkd report --format html` has a grid's together."""
+    from reports import check_columns
     from reports.figures import save
 
     opened = known_store(store)
@@ -176,8 +177,10 @@ def figure(
         request = request_of(target, dataset, budget, seeds, settings, match_budget=match_budget)
         plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
         with refusals():
-            for (part, suffix), column in zip(named_columns(opened.root, plan), request.columns, strict=True):
+            parts = named_columns(opened.root, plan, stale=marked_stale(plan, opened))
+            for (part, suffix), column in zip(parts, request.columns, strict=True):
                 if name == Name.curves:
+                    check_columns(part.frame, plan=part.plan, stale=part.stale)
                     drawn, table, said = _curves(
                         opened, part.plan, metric=metric, over=over.value, teacher_share=teacher_share
                     )
@@ -244,9 +247,10 @@ def _of_grid(
     cost: str,
 ) -> "Figure":
     """Return a figure of the runs of a grid, or of one of its columns."""
-    from reports import figures
+    from reports import check_columns, figures
 
     plan, frame = part.plan, part.frame
+    check_columns(frame, plan=plan, stale=part.stale)
     if field is not None and f"config.{field}" not in frame:
         raise ConfigError(f"`--field` must be a field of the runs' configuration, but {field!r} is none of theirs.")
     match name:

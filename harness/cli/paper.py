@@ -16,6 +16,7 @@ from harness.cli.report import Selection, SelectionOption
 from harness.cli.reporting import (
     RefusedReportError,
     all_pictures,
+    data_of,
     marked_stale,
     named_columns,
     network_costs,
@@ -83,7 +84,9 @@ def paper(
         complete &= _written(each.name, partial(_write_columns, each, out, selection))
     found = [column for each in whole for column in _columns(each)]
     for each in found:
-        if _written(each.name, partial(_write_grid, each, out, selection, tables_alone=tables_alone)):
+        if _written(
+            each.name, partial(_write_grid, each, out, selection, data_root=data_root, tables_alone=tables_alone)
+        ):
             console.print(f"{each.name}: {each.plan.title}", markup=False)
         else:
             complete = False
@@ -155,7 +158,7 @@ def _write_columns(found: Found, out: Path, selection: str) -> None:
             write_file(out / f"{found.name}.{suffix}", write(columns_sheet(parts, selection=selection), format))
 
 
-def _write_grid(found: Found, out: Path, selection: str, *, tables_alone: bool) -> None:
+def _write_grid(found: Found, out: Path, selection: str, *, data_root: Path | None, tables_alone: bool) -> None:
     """Write a grid's tables, its runs, its page and its figures."""
     from reports import ablation_sheet, page, render_runs, runs_frame, runs_table, write
     from reports.figures import to_bytes
@@ -171,7 +174,8 @@ def _write_grid(found: Found, out: Path, selection: str, *, tables_alone: bool) 
     write_file(out / f"{found.name}-runs.md", runs)
     if tables_alone:
         return
-    networks, pictures = network_costs(frame, plan), all_pictures(plan, store)
+    networks = network_costs(frame, plan)
+    pictures = all_pictures(plan, store, data=data_of(plan, store), data_root=data_root)
     arguments = stored_arguments(plan, store.root)
     text = page(
         store.root, plan, selection=selection, stale=stale, networks=networks, pictures=pictures, arguments=arguments

@@ -135,7 +135,7 @@ def report(
             source = open_source(tracking_uri)
             plan = stored_plan_in(source, request, teacher)
             stale = marked_stale_in(plan, source)
-            shared = Asked(None, source, plan, selection, stale, [*arguments, "--tracking-uri", tracking_uri])
+            shared = Asked(None, source, plan, selection, stale, None)
         theirs = published(plan.grid) if beside else None
         if runs:
             content: str | bytes = render_runs(runs_table(shared.source, plan), planned=len(plan.cells), stale=stale)
@@ -167,8 +167,8 @@ class Asked:
     selection: str
     stale: Sequence[str]
     """Cells that are marked."""
-    arguments: Sequence[str]
-    """Of the command line, behind the grid's name."""
+    arguments: Sequence[str] | None
+    """With which commands mean the same plan in a store; None where there is no store."""
 
 
 def _sheet(asked: Asked, columns: Sequence[str] | None, theirs: "Published | None") -> "Sheet":

@@ -134,6 +134,17 @@ def all_pictures(
     return pictures
 
 
+def data_of(plan: Plan, store: Store) -> "DataConfig | None":
+    """Return what the cells of a stored plan say of images, None if none of them has started."""
+    from dfkd.config import RunConfig
+    from dfkd.overrides import with_overrides
+
+    for cell_id in plan.ids:
+        if content := read_json(store.cell(cell_id) / "config.json"):
+            return with_overrides(RunConfig(), content["config"]).data
+    return None
+
+
 def _real_pictures(data: "DataConfig", store: Store, data_root: Path | None) -> dict[str, Any]:
     """Return test images of as many classes as there are, or nothing where they are not at hand."""
     from dfkd.evaluation import load_test_images

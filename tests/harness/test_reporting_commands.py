@@ -5,6 +5,8 @@ import shutil
 import pandas as pd
 import pytest
 
+from dfkd.config import DataConfig
+from harness.cli.reporting import data_of
 from harness.mirror import Mirror
 from harness.plan import expand
 from harness.records import Plan, PlannedCell, read_plans, write_json, write_plan
@@ -152,6 +154,23 @@ def test_paper_leaves_out_a_grid_that_it_refuses_and_says_so(run, filled, tmp_pa
     assert (tmp_path / "o" / "paper-table6.md").exists()
 
 
+@pytest.mark.parametrize("figure", ["rows", "curves", "cost"])
+def test_a_figure_that_would_mix_what_a_table_may_not_is_refused(run, filled, tmp_path, figure):
+    config = {"config": {"schedule.epochs": 1, "seed": 0}, "teacher_hash": "another", "numerics": 3}
+    write_json(filled / "cells" / "00" / "config.json", config)
+    arguments = ["figure", figure, "table3", *WHERE, "--store", str(filled), "--out", str(tmp_path / "x")]
+    refused(run(*arguments), "teacher_hash", "another", "one column")
+    assert not list(tmp_path.glob("x*"))
+
+
+def test_a_plan_knows_its_images_from_its_cells(filled):
+    (plan,) = read_plans(filled)
+    assert data_of(plan, Store(filled)) == DataConfig()
+    for path in filled.glob("cells/*/config.json"):
+        path.unlink()
+    assert data_of(plan, Store(filled)) is None
+
+
 def test_paper_of_nothing_is_refused(run, filled, tmp_path):
     (tmp_path / "empty").mkdir()
     refused(run("paper", "--store", str(tmp_path / "empty")), "There must be a grid", "none", "dfkd ablate")
@@ -203,7 +222,7 @@ def test_a_page_can_be_made_from_mlflow_alone(run, mirrored, tmp_path):
     assert run(*asked)[0] == 0
     text = path.read_text()
     assert "7 of 8" in text
-    assert f"--tracking-uri {mirrored}" in text  # how to make it again
+    assert "dfkd ablate table3 ...\n" in text  # which store it was, MLflow does not say
     assert not (tmp_path / "runs" / "store.json").exists()
 
 

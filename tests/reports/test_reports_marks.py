@@ -2,8 +2,10 @@
 
 import pytest
 
+from dfkd.config import REAL_METHODS
 from rendered import PLAN, VALUES, make_frame, make_plan, write
 from reports import ablation_table, render
+from reports.table import REAL_METHODS as NAMED
 
 
 def marks(values, *, rows=("a", "b", "c", "d"), seeds=(0,)):
@@ -32,6 +34,30 @@ def marks(values, *, rows=("a", "b", "c", "d"), seeds=(0,)):
 )
 def test_marks(values, best, second):
     assert marks(values) == (best, second)
+
+
+def with_methods(values, methods):
+    rows = tuple("abcd"[: len(values)])
+    plan = make_plan(rows, seeds=(0,))
+    frame = make_frame(plan, values)
+    frame["config.method"] = methods
+    return render(ablation_table(frame, plan=plan), plan=plan, frame=frame, selection="last", format="latex")
+
+
+def test_beside_data_free_rows_students_of_real_images_are_upper_bounds_and_not_ranked():
+    text = with_methods([0.9, 0.8, 0.5, 0.4], ["scratch", "real_kd", "dfkd_fgvc", "dafl"])
+    assert [line[0] for line in text.splitlines() if r"\textbf" in line] == ["c"]
+    assert [line[0] for line in text.splitlines() if r"\underline" in line] == ["d"]
+    assert "Among complete data-free rows, best bold" in text
+    # Where all rows are of real images they are ranked; a row that has not run says nothing of its method.
+    for methods in (["scratch", "real_kd"], ["scratch", None]):
+        text = with_methods([0.9, 0.8 if methods[1] else None], methods)
+        assert "Among complete rows, best bold" in text
+        assert (r"\textbf{90.00}" in text) == (methods[1] is not None)
+
+
+def test_methods_of_real_images_are_those_that_the_trainer_has():
+    assert NAMED == REAL_METHODS
 
 
 def test_an_incomplete_row_is_not_marked_however_good():

@@ -197,7 +197,9 @@ def test_interquartile_interval_draws_within_data_sets():
     assert (found.low, found.high) == (15.0, 15.0)
     pooled = interquartile_interval([[10.0, 10.0, 10.0, 20.0, 20.0, 20.0]])
     assert pooled.low < 15.0 < pooled.high
-    assert math.isnan(interquartile_interval([[1.0], []]).low)
+    # One value that is drawn again and again never varies: (50, 60) would get an interval of no width.
+    for strata in ([], [[1.0], []], [[50.0], [60.0]], [[50.0], [55.0, 56.0]]):
+        assert math.isnan(interquartile_interval(strata).low)
 
 
 def test_interquartile_interval_holds_the_estimate():
