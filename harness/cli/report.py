@@ -1,5 +1,6 @@
 """``dfkd report``: the table of a grid, or one page of all there is about it."""
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from harness.cli.options import (
     SetOption,
     StoreOption,
     TeacherOption,
+    errors,
     guarded,
     request_of,
 )
@@ -37,9 +39,9 @@ from harness.cli.reporting import (
     stored_plan_in,
     write_file,
 )
-from harness.cli.reproduction import given_arguments
+from harness.cli.reproduction import given_arguments, stored_arguments
 from harness.plan import Column, Request
-from harness.records import Plan
+from harness.records import Plan, read_plans
 from harness.store import Snapshot, Store, known_store
 
 if TYPE_CHECKING:
@@ -130,6 +132,7 @@ def report(
             opened = Snapshot(known_store(store).root)
             plan = plan_of(request, opened, data_root=data_root, teacher=teacher)
             stale = marked_stale(plan, opened, opened.files)
+            _say_others(plan, opened)
             shared = Asked(opened, StoreSource(opened.root, opened.files), plan, selection, stale, arguments)
         else:
             source = open_source(tracking_uri)
@@ -153,6 +156,19 @@ def report(
     else:
         write_file(out, content)
     return 0
+
+
+def _say_others(plan: Plan, store: Store) -> None:
+    """Name the store's other plans of the grid, with the options that mean them, where nothing of this one is done."""
+    if any(store.read(cell_id).ended for cell_id in plan.ids):
+        return
+    others = [other for other in read_plans(store.root) if other.grid == plan.grid and other.key != plan.key]
+    if others:
+        errors.print(f"Nothing of this plan is done. Other plans of {plan.grid!r} in {store.root}:", markup=False)
+    for other in others:
+        options = stored_arguments(other, store.root)
+        about = f"{other.context.get('dataset')}, budget {other.context.get('budget')}"
+        errors.print(f"  {about}: {shlex.join(options)}" if options else f"  {about}, key {other.key}", markup=False)
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,17 @@ def test_paper_leaves_out_a_grid_that_it_refuses_and_says_so(run, filled, tmp_pa
     assert (tmp_path / "o" / "paper-table6.md").exists()
 
 
+def test_a_plan_without_results_names_the_others_of_its_grid(run, filled):
+    status, out, err = run("report", "table3", "--budget", "smoke", "--seeds", "5", "--store", str(filled))
+    assert (status, "0/1" in out) == (0, True)
+    assert err == (
+        f"Nothing of this plan is done. Other plans of 'table3' in {filled}:\n"
+        f"  Digits, budget None, key {read_plans(filled)[0].key}\n"
+    )
+    # With the options of that plan there is nothing to say.
+    assert run("report", "table3", *WHERE, "--store", str(filled))[2] == ""
+
+
 @pytest.mark.parametrize("figure", ["rows", "curves", "cost"])
 def test_a_figure_that_would_mix_what_a_table_may_not_is_refused(run, filled, tmp_path, figure):
     config = {"config": {"schedule.epochs": 1, "seed": 0}, "teacher_hash": "another", "numerics": 3}
