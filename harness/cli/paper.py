@@ -1,6 +1,6 @@
 """``dfkd paper``: all tables and figures of one store or several, at once, into a folder."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -133,10 +133,21 @@ def _find(stores: list[Store], keys: list[str]) -> list[Found]:
         where = ", ".join(str(store.root) for store in stores)
         raise StoreError(f"{what}; those in {where}: {listed}. `dfkd ablate` stores a grid's plan when it starts.")
     chosen = [(s, plan) for s, plan in grids if not keys or any(plan.key.startswith(key) for key in keys)]
+    return [Found(store, plan, name) for (store, plan), name in zip(chosen, _names(chosen), strict=True)]
+
+
+def _names(chosen: Sequence[tuple[Store, Plan]]) -> list[str]:
+    """Return what begins each plan's files: its grid, with its key where several are of that, with the store's place
+    among the stores where several have the very plan."""
     names = [plan.grid for _, plan in chosen]
+    names = [
+        name if names.count(name) == 1 else f"{name}-{plan.key[:8]}"
+        for name, (_, plan) in zip(names, chosen, strict=True)
+    ]
+    stores = list(dict.fromkeys(store.root for store, _ in chosen))
     return [
-        Found(store, plan, plan.grid if names.count(plan.grid) == 1 else f"{plan.grid}-{plan.key[:8]}")
-        for store, plan in chosen
+        name if names.count(name) == 1 else f"{name}-store{stores.index(store.root) + 1}"
+        for name, (store, _) in zip(names, chosen, strict=True)
     ]
 
 

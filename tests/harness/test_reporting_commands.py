@@ -145,6 +145,28 @@ def test_paper_builds_everything_like_report(run, filled, tmp_path):
         assert out == (folder / f"table3.{suffix}").read_text()
 
 
+def test_paper_of_one_plan_in_two_stores_writes_both(run, filled, tmp_path):
+    other, out = shutil.copytree(filled, tmp_path / "other"), tmp_path / "o"
+    for name in ("00", "01"):  # of Baseline
+        (other / "cells" / name / "result.json").unlink()
+    asked = [
+        "paper",
+        "--store",
+        str(filled),
+        "--store",
+        str(other),
+        "--out",
+        str(out),
+        "--tables",
+        "--image-size",
+        "32",
+    ]
+    run(*asked)  # its tables over data sets are refused: two columns would be the same
+    (plan,) = read_plans(filled)
+    one, two = (pd.read_csv(out / f"table3-{plan.key[:8]}-store{i}.csv", index_col=0)["done"] for i in (1, 2))
+    assert (one["Baseline"], two["Baseline"]) == (2, 0)
+
+
 def test_paper_leaves_out_a_grid_that_it_refuses_and_says_so(run, filled, tmp_path):
     config = {"config": {"schedule.epochs": 1, "seed": 0}, "teacher_hash": "another", "numerics": 3}
     write_json(filled / "cells" / "00" / "config.json", config)
