@@ -13,7 +13,8 @@ from harness.records import Plan, PlannedCell
 from rendered import CAPTION, PLAN, VALUES, make_plan
 from rendered import write as written
 from reports import COLUMNS, ablation_sheet, published, write
-from reports.latex import LONG, to_latex
+from reports.datasets import Part, paper_sheet
+from reports.latex import LONG, escaped, to_latex
 from reports.sheet import Column, Entry, Sheet
 
 ROWS = ("Baseline", "+ SFCL", "50% a_b & c#d $x$ {y} \\z ~ ^ <1>|2", "[0] * done", "+ MHAD + SFCL")
@@ -80,9 +81,84 @@ def test_latex_is_balanced():
 
 def test_a_wide_latex_table_is_set_smaller_below_a_caption_of_the_usual_size():
     # Name, "Accuracy (%)", "Difference (points)", "Runs", and two characters between them: 41 besides the name.
-    narrow, wide = (written(make_plan(["a" * count, "b"]), [0.5] * 4, "latex") for count in (27, 28))
+    narrow, wide = (written(make_plan(["l" * count, "b"]), [0.5] * 4, "latex") for count in (27, 28))
     assert "\\footnotesize" not in narrow
     assert "\\label{tab:table3}\n\\footnotesize\n\\begin{tabular}" in wide
+    # In cmr10 an l is 2.8 points and an a 5: 27 of these, the rest and eight gaps of 6 points are more than 345.
+    assert "\\footnotesize" in written(make_plan(["a" * 27, "b"]), [0.5] * 4, "latex")
+
+
+GREEK = "".join(map(chr, (*range(0x3B1, 0x3CA), *range(0x391, 0x3A2), *range(0x3A3, 0x3AA))))
+SIGNS = (
+    "\u2192\u2190\u2194\u21d2\u2264\u2265\u2260\u2248\u00d7\u00f7\u00b1\u2213\u00b7\u221e\u2212\u2208\u2211\u221a\u2207"
+    "\u2013\u2014\u2019\u2018\u201c\u201d\u201e\u00ab\u00bb\u2026"
+)
+ACCENTED = "\u00e9\u00f1\u00df\u0142\u0151\u017e\u010d\u00e5\u00e6\u0153\u00c5\u0159\u0219"
+OTHERS = "\u0105\u0111\u014b\u00fe\u1ebf\u6f22\U0001f426\u2153\ufb01\u0301\u200d\u0007\u00ad\u2011\u2610"
+
+
+@pytest.mark.parametrize(
+    ("name", "latex"),
+    [
+        ("\u03b1 \u2192 \u03a9", r"$\alpha$ $\rightarrow$ $\Omega$"),
+        ("\u03c3 \u03c2 \u0391 \u0393 \u03c9", r"$\sigma$ $\varsigma$ A $\Gamma$ $\omega$"),  # after rho, two sigmas
+        ("a \u2264 b \u00d7 2 \u00b1 \u221e", r"a $\leq$ b $\times$ 2 $\pm$ $\infty$"),
+        ("1\u20132 \u2014 it\u2019s \u2212", "1--2 --- it's $-$"),
+        (ACCENTED, ACCENTED),
+        ("e\u0301", "\u00e9"),  # a letter and its accent apart
+        ("\u1ebf \u0105 \u0111", "e a d"),
+        ("\u6f22 \U0001f426 \u0007", "? ? ?"),
+        ("\ufb01 \u2153", "fi 1/3"),
+    ],
+)
+def test_what_tex_cannot_set_is_put_in_its_words_or_replaced(name, latex):
+    assert escaped(name) == latex
+    assert f"\n{latex} & " in written(make_plan([name, "b"]), [0.5] * 4, "latex").replace("\n\\underline", "")
+
+
+def wide_sheet(columns, rows=4, name="row"):
+    heads = (Column("Row"), *(Column(f"Data set {i}, 10 classes", number=i % 2 == 0) for i in range(columns)))
+    lines = tuple(
+        (
+            Entry(f"{name} {row}"),
+            *(Entry(f"{row}{i}.25 \u00b1 1.50", "best" if row == 0 else "") for i in range(columns)),
+        )
+        for row in range(rows)
+    )
+    return Sheet("wide", "", heads, lines, pd.DataFrame(), (1,))
+
+
+def test_a_still_wider_table_is_smaller_still_and_then_split_by_columns():
+    small = to_latex(wide_sheet(4), "The caption.")
+    assert small.count(r"\begin{tabular}") == 1
+    assert "\\scriptsize\n\\setlength{\\tabcolsep}{2pt}\n\\begin{tabular}{lrlrl}" in small
+    sheet = wide_sheet(11)
+    text = to_latex(sheet, "The caption.")
+    tabulars = text.split(r"\begin{tabular}")[1:]
+    assert len(tabulars) > 1
+    assert text.count(r"\begin{table}") == text.count(r"\caption") == text.count(r"\label") == 1
+    assert all(re.findall(r"^row \d", tabular, re.MULTILINE) == [f"row {i}" for i in range(4)] for tabular in tabulars)
+    assert [tabular.count(r"\midrule") for tabular in tabulars] == [2] * len(tabulars)
+    for i, column in enumerate(sheet.columns[1:]):  # once each, under its own heading
+        (found,) = [tabular for tabular in tabulars if f"{column.name} " in tabular]
+        assert all(f"{row}{i}.25" in found for row in range(4))
+    assert len(re.findall(r"\.25 ", text)) == 44
+
+
+def test_a_split_table_of_many_rows_goes_on_in_further_floats_with_the_same_columns():
+    text = to_latex(wide_sheet(11, rows=40), "The caption.")
+    floats = text.split(r"\begin{table}")[1:]
+    assert len(floats) > 1
+    heads = [[line for line in each.splitlines() if line.startswith("Row & ")] for each in floats]
+    assert all(each == heads[0] for each in heads)
+    assert len(re.findall(r"\.25 ", text)) == 440
+
+
+def test_names_that_leave_no_room_are_folded():
+    text = to_latex(wide_sheet(3, name="student_loss.mhad.weight=100," * 6), "The caption.")
+    assert r"\begin{tabular}{p{168.5pt}" in text
+    assert r"student\_\allowbreak{}loss.\allowbreak{}mhad" in text
+    assert r"\allowbreak" not in to_latex(wide_sheet(1, name="a_b.c"), "The caption.")
 
 
 def test_a_long_table_goes_on_in_another_float_of_the_same_number():
@@ -131,6 +207,66 @@ def test_tables_compile_with_booktabs_and_nothing_else(tmp_path):
     sheet = ablation_sheet(frame, plan=plan, columns=tuple(COLUMNS), stale=stale, published=published("table3"))
     body = write(sheet, "latex") + write(ablation_sheet(frame, plan=plan), "latex")
     compiled(body, tmp_path)
+
+
+@pytest.mark.slow
+@NEEDS_TEX
+def test_any_character_compiles_in_names_captions_and_headings(tmp_path):
+    every = [GREEK, SIGNS, ACCENTED, ACCENTED.upper(), OTHERS, *map(chr, (*range(0x20, 0x180), *range(0x370, 0x400)))]
+    blocks = (*range(0x180, 0x370, 16), *range(0x1E00, 0x2700, 16))
+    every += ["".join(map(chr, range(first, first + 16))) for first in blocks]
+    lines = tuple((Entry(f"x{each}x"), Entry(each[-2:])) for each in every)
+    sheet = Sheet("characters", "", (Column("Row " + SIGNS), Column(GREEK)), lines, pd.DataFrame())
+    body = to_latex(sheet, f"{GREEK} {SIGNS} {ACCENTED} {OTHERS}.")
+    said = compiled(body.replace(r"\begin{table}", r"\clearpage\begin{table}"), tmp_path)
+    assert "Missing character" not in said
+
+
+@pytest.mark.slow
+@NEEDS_TEX
+@pytest.mark.parametrize(
+    "sheet",
+    [
+        lambda: full_sheet(),
+        lambda: full_sheet(beside="CUB200"),
+        lambda: full_sheet(beside="Digits"),  # which the paper has not: all of its columns
+        lambda: two_datasets(),
+        lambda: wide_sheet(4),
+        lambda: wide_sheet(11),
+        lambda: wide_sheet(11, rows=40),
+        lambda: wide_sheet(3, name="student_loss.mhad.weight=100," * 6),
+        lambda: wide_sheet(3, name="W" * 60),
+    ],
+    ids=["all", "beside", "beside-all", "datasets", "small", "split", "split-long", "folded", "unbroken"],
+)
+def test_wide_tables_fit_the_page(tmp_path, sheet):
+    said = compiled(write(sheet(), "latex"), tmp_path)
+    assert "Float too large" not in said
+    assert "Overfull" not in said
+
+
+def full_plan(dataset):
+    context = {"dataset": dataset, "classes": 20, "image_size": 64, "student": "resnet10_half"}
+    rows = ("Baseline", "+ SFCL", "+ MHAD", "+ MHAD + SFCL")
+    cells = tuple(PlannedCell(f"{dataset}{row}/{seed}", row, seed) for row in rows for seed in range(6))
+    return Plan(dataset, "table3", "Losses", rows, rows[0], tuple(range(6)), cells, context)
+
+
+def full_frame(plan):
+    return frame_of(plan, [10.0 + 3 * (i // 6) + (i * 7) % 5 for i in range(len(plan.cells))])
+
+
+def full_sheet(beside=None):
+    """Return a table with all columns, of six seeds: with a test; and with the paper's figures."""
+    plan = full_plan(beside or "CUB200")
+    theirs = published("table3") if beside else None
+    networks = {"resnet10_half": (1_230_000, 456_000_000)}
+    return ablation_sheet(full_frame(plan), plan=plan, columns=tuple(COLUMNS), networks=networks, published=theirs)
+
+
+def two_datasets():
+    parts = [Part(plan, full_frame(plan)) for plan in map(full_plan, ("CUB200", "Aircraft"))]
+    return paper_sheet(parts, published=published("table3"))
 
 
 @pytest.mark.slow
