@@ -109,11 +109,14 @@ def _table(sheet: Sheet, label: str, known: str) -> Markup:
 
 def _facts(frame: pd.DataFrame, plan: Plan) -> list[tuple[str, str]]:
     done = int((frame["status"] == "done").sum())
-    failed = int((frame["status"] == "failed").sum())
+    ended = [(int((frame["status"] == status).sum()), status) for status in ("failed", "diverged")]
     accuracy = plan.context.get("teacher_accuracy")
     cost = cost_table(frame, plan=plan, networks={})
     facts = [
-        ("runs done", f"{done} of {len(plan.cells)}" + (f", {failed} failed" if failed else "")),
+        (
+            "runs done",
+            f"{done} of {len(plan.cells)}" + "".join(f", {number} {status}" for number, status in ended if number),
+        ),
         ("rows", str(len(plan.rows))),
         ("seeds", ", ".join(map(str, plan.seeds))),
         ("teacher", f"{100 * accuracy:.2f} %" if accuracy is not None else "not known"),
@@ -139,10 +142,13 @@ def _summary(frame: pd.DataFrame, plan: Plan, selection: str, stale: Collection[
             f"Among complete rows the highest mean is that of {best}: {complete.iloc[0]:.2f} %; then {second}: "
             f"{complete.iloc[1]:.2f} %. Whether that is more than the seeds' spread, the statistics below say."
         )
-    missing = len(plan.cells) - int((frame["status"] == "done").sum())
-    if missing:
-        of_all = f"{missing} of {len(plan.cells)} planned runs"
-        sentences.append(f"{of_all} are missing; rows without all of theirs are not ranked.")
+    # What has diverged has ended: as in the table's caption, it is not missing.
+    diverged = int((frame["status"] == "diverged").sum())
+    missing = len(plan.cells) - diverged - int((frame["status"] == "done").sum())
+    counts = {"are missing": missing, "diverged, so that they have no accuracy": diverged}
+    without = [f"{number} of {len(plan.cells)} planned runs {state}" for state, number in counts.items() if number]
+    if without:
+        sentences.append(f"{'; '.join(without)}. Rows without all of theirs are not ranked.")
     number = int((frame["cell"].isin(list(stale)) & (frame["status"] == "done")).sum())
     if number:
         sentences.append(f"{number} runs were trained by code that has changed since; their rows carry {DAGGER}.")

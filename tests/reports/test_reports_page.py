@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from harness.records import Plan, PlannedCell, write_json
-from reports import page
+from reports import ablation_sheet, page, published, runs_frame, write
 from reports.sources import StoreSource
 
 ROWS = ('Base <line> & "x" $', "+ SFCL", "never run")
@@ -92,6 +92,48 @@ def test_it_says_what_there_is_and_what_is_missing(store):
         assert part in shown, part
     assert text.count("<svg") >= 3
     assert "<b>" not in text.split("<title>")[1].split("</title>")[0]
+
+
+def test_a_run_that_diverged_is_not_missing_anywhere_on_the_page(store):
+    machine = {"processor": "P", "device": "cpu", "threads": 1, "python": "3", "torch": "2", "torchvision": "0"}
+    end = {
+        "error": "loss is nan",
+        "epoch": 1,
+        "seconds": 3.0,
+        "environment": machine,
+        "finished": 1.0,
+        "trainer": ["f"],
+    }
+    for name in ("c0", "c1"):
+        write_json(store / "cells" / name / "diverged.json", end)
+    text = page(StoreSource(store), PLAN)
+    shown = html.unescape(re.sub(r"<[^>]+>", "", text))
+    # Of nine: five done, one failed, two diverged, and one that has not begun.
+    assert "5 of 9, 1 failed, 2 diverged" in shown
+    summary = (
+        "2 of 9 planned runs are missing; 2 of 9 planned runs diverged, so that they have no accuracy. Rows without"
+    )
+    assert summary in shown
+    caption = shown.partition("2 of 9 runs missing (1 failed). 2 of 9 runs diverged, so that they have no accuracy: ")[
+        2
+    ]
+    assert caption.startswith("never run, seed 0; never run, seed 1.")
+    assert text.count('<td class="diverged">diverged') == 2
+    assert ".diverged {" in text
+
+
+def test_the_rows_of_the_paper_alone_are_signed_in_every_format(store):
+    rows = ("Real images, labels", "DFKD-FGVC")
+    cells = tuple(PlannedCell(f"{'ab'[i]}{seed}", row, seed) for i, row in enumerate(rows) for seed in (0, 1))
+    plan = Plan("k", "table1", "Methods", rows, rows[0], (0, 1), cells, CONTEXT | {"dataset": "CUB200"})
+    theirs = published("table1")
+    sheet = ablation_sheet(runs_frame(StoreSource(store), plan), plan=plan, published=theirs)
+    assert [line[0].text for line in sheet.lines] == [*rows, *(f"{name} (paper)" for name in theirs.teacher)]
+    assert sheet.lines[-1][-1].text == "76.87"  # the teacher's, as the paper prints it
+    for format in ("terminal", "markdown", "latex", "html"):
+        text = " ".join(write(sheet, format).split())
+        assert "Rows with (paper): the paper's alone." in html.unescape(text), format
+        assert "last rule" not in text
 
 
 def test_every_run_has_last_final_epochs_and_best_side_by_side(store):
