@@ -1,4 +1,5 @@
-// Makes each column's heading a button that sorts the table. Without this script the tables stand in their own order.
+// Makes each column's heading a button that sorts the table: the highest first, or the lowest where the heading asks for it.
+// Without this script the tables stand in their own order.
 "use strict";
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
@@ -12,7 +13,9 @@ for (const table of document.querySelectorAll("table.sortable")) {
     head.append(button);
     button.addEventListener("click", () => {
       const before = head.getAttribute("aria-sort");
-      const next = { null: "descending", descending: "ascending", ascending: null }[before];
+      const first = head.dataset.first || "descending";
+      const second = first === "ascending" ? "descending" : "ascending";
+      const next = { null: first, [first]: second, [second]: null }[before];
       heads.forEach((each) => each.removeAttribute("aria-sort"));
       if (next) head.setAttribute("aria-sort", next);
       body.append(...(next ? sorted(original, column, next === "descending") : original));
@@ -30,7 +33,7 @@ function sorted(rows, column, descending) {
   return [...rows].sort((one, other) => {
     const [a, b] = [key(one), key(other)];
     if (missing(a) || missing(b)) return missing(a) - missing(b);
-    const order = typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
+    const order = typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
     return descending ? -order : order;
   });
 }

@@ -41,6 +41,12 @@ SECTIONS = {
 }
 
 
+LOWEST_FIRST = {COLUMNS[name][0] for name in ("test", "hours", "parameters", "flops")} | {
+    *("Row", "Seed", "CPU minutes", "Minutes", "Cell", "Code")
+}
+"""Headings of the columns whose first click puts the lowest on top: costs, p, and what is no better or worse."""
+
+
 def page(
     where: Source | Path | str,
     plan: Plan,
@@ -102,9 +108,11 @@ def _table(sheet: Sheet, label: str, known: str) -> Markup:
     """Return a table that scrolls by itself, with its caption above, without what the page's head says already."""
     text = caption_text(sheet, "html").removeprefix(known)
     body, _, notes = html_table(sheet, with_caption=False).partition("</table>\n")
-    body = body.replace("<table>", '<table class="sortable">', 1)
+    head, end, rest = body.replace("<table>", '<table class="sortable">', 1).partition("</thead>")
+    for name in LOWEST_FIRST:
+        head = head.replace(f">{escape(name)}</th>", f" data-first=ascending>{escape(name)}</th>")
     region = f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
-    return Markup(f'<p class="quiet">{escape(text)}</p>\n{region}\n{body}</table>\n</div>\n{notes}')
+    return Markup(f'<p class="quiet">{escape(text)}</p>\n{region}\n{head}{end}{rest}</table>\n</div>\n{notes}')
 
 
 def _facts(frame: pd.DataFrame, plan: Plan) -> list[tuple[str, str]]:

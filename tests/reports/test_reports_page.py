@@ -12,6 +12,7 @@ import pytest
 
 from harness.records import Plan, PlannedCell, write_json
 from reports import ablation_sheet, page, published, runs_frame, write
+from reports.page import LOWEST_FIRST
 from reports.sources import StoreSource
 
 ROWS = ('Base <line> & "x" $', "+ SFCL", "never run")
@@ -165,6 +166,15 @@ def test_an_empty_store_has_a_page(tmp_path):
     assert text == page(StoreSource(tmp_path), PLAN)
 
 
+def test_headings_of_costs_and_names_ask_for_the_lowest_first(store):
+    text = page(StoreSource(store), PLAN, networks={"resnet8": (1_000_000, 2_000_000)})
+    heads = {html.unescape(name): more for more, name in re.findall(r'<th scope="col"([^>]*)>([^<]*)</th>', text)}
+    lowest = {name for name, more in heads.items() if "data-first=ascending" in more}
+    assert lowest == LOWEST_FIRST
+    assert {"Hours a run", "Parameters (M)", "GFLOPs", "CPU minutes", "Minutes", "Row"} <= lowest
+    assert {"Accuracy (%)", "Difference (points)", "Runs", "Last epoch (%)"} <= heads.keys() - lowest
+
+
 def test_on_paper_nothing_is_cut_off_or_in_the_way(store):
     text = page(StoreSource(store), PLAN)
     rules = dict(re.findall(r"^  (.+?) \{ (.+?) \}$", text.split("@media print {")[1].split("\n}")[0], re.MULTILINE))
@@ -193,7 +203,7 @@ def test_printed_it_is_a_few_pages(store, tmp_path):
 
 PROBE = """
 <script>
-const report = {buttons: 0};
+const report = {buttons: 0, heads: {}};
 const table = document.querySelector("table.sortable");
 const column = (i) => [...table.tBodies[0].rows].map((row) => row.cells[i].textContent);
 const buttons = table.querySelectorAll("thead button");
@@ -203,6 +213,13 @@ report.focused = document.activeElement === buttons[1];
 report.order = [column(0)];
 for (let i = 0; i < 3; i++) { buttons[1].click(); report.order.push(column(0)); }
 report.sorted = buttons[1].closest("th").getAttribute("aria-sort");
+for (const other of document.querySelectorAll("table.sortable")) {  // of each column what three clicks make of it
+  const shown = (i) => [...other.tBodies[0].rows].map((row) => row.cells[i].textContent);
+  [...other.tHead.rows[0].cells].forEach((head, i) => {
+    const three = [0, 1, 2].map(() => { head.querySelector("button").click(); return shown(i); });
+    report.heads[head.textContent] ??= three;
+  });
+}
 report.inner = window.innerWidth;
 report.width = document.documentElement.scrollWidth;
 setTimeout(() => {  // what is asked for has been asked for by then
@@ -250,6 +267,23 @@ def test_in_a_browser_it_sorts_and_complains_of_nothing(store, tmp_path, frame):
     # Means: 55, 67.5, none. Best first, then worst first; what is missing stays last; then as it was.
     assert report["order"] == [[f"{first}", second, third], [second, first, third], [first, second, third], list(ROWS)]
     assert report["sorted"] is None
+
+
+@pytest.mark.slow
+@NEEDS_BROWSER
+def test_a_first_click_puts_the_cheapest_first_and_numbers_in_names_by_value(store, tmp_path):
+    rows = ("width 10", "width 9", "width 100")
+    cells = tuple(PlannedCell(f"{'ab'[i % 2]}{i // 2 + i % 2}", row, 0) for i, row in enumerate(rows))
+    plan = Plan("k", "grid", "Widths", rows, rows[0], (0,), cells, CONTEXT | {"student": "resnet8"})
+    heads = probed(page(StoreSource(store), plan), tmp_path)[0]["heads"]
+    by_name = ["width 9", "width 10", "width 100"]
+    assert heads["Row"] == [by_name, by_name[::-1], list(rows)]
+    # Cells a0, b1 and a1 took 90, 450 and 180 seconds of CPU: 1.5, 7.5 and 3 minutes, 0.025, 0.125 and 0.05 hours.
+    assert heads["CPU minutes"] == [["1.50", "3.00", "7.50"], ["7.50", "3.00", "1.50"], ["1.50", "7.50", "3.00"]]
+    first, second, _ = heads["Hours a run"]
+    assert first == sorted(first) == second[::-1] != second
+    # They reached 50, 70 and 55 %.
+    assert heads["Accuracy (%)"][0] == ["70.00", "55.00", "50.00"]
 
 
 @pytest.mark.slow
