@@ -132,10 +132,11 @@ def plain_trial(config: dict[str, Any]) -> None:
     from ray import tune
 
     torch.set_num_threads(1)
+    place = Path(tune.get_context().get_trial_dir())
     run = with_overrides(RunConfig(), config["cell"]["config"])
     test = load_test_images(run.data, root=None, cache=None)
     teacher = load_teacher(run, Path(config["cell"]["teacher"]), class_names=test.class_names)
-    for record in distill(run, teacher=teacher, test=test, device=torch.device("cpu"), state_path=Path("state.pt")):
+    for record in distill(run, teacher=teacher, test=test, device=torch.device("cpu"), state_path=place / "state.pt"):
         tune.report(dict(record))
 
 
