@@ -1,14 +1,12 @@
 """Curves of training: a metric over epochs or over time."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.figure import Figure
 
 from harness.records import Plan
 from reports.curves import AXES, Logs, across_seeds, percent, reached, seed_curves, teacher_level
 from reports.errors import ReportError
-from reports.figures.style import looks, new_figure, plain, styled, whole_numbers
+from reports.figures.style import looks, new_figure, outer_legend, plain, styled, whole_numbers
 
 
 def training_curves(
@@ -56,7 +54,9 @@ def training_curves(
             whole_numbers(axes)
         else:
             axes.set_xlim(left=0)
-        beside = len(plan.rows) > 4
-        place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)} if beside else {}
-        axes.legend(fontsize=8, handlelength=3.5, **place)  # long enough to tell dashes from a line
+        long = 3.5  # enough to tell dashes from a line
+        if len(plan.rows) > 4:
+            outer_legend(figure, axes, handlelength=long)
+        else:
+            axes.legend(fontsize=8, handlelength=long)
     return figure

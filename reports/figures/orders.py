@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from harness.records import Plan
 from reports.errors import ReportError
 from reports.figures.runs import ENOUGH, varied_settings
-from reports.figures.style import looks, new_figure, plain, styled
+from reports.figures.style import looks, new_figure, outer_legend, plain, styled
 from reports.frame import SETTING
 from reports.statistics import mean_interval
 
@@ -50,7 +50,7 @@ def order_comparison(frame: pd.DataFrame, *, plan: Plan, selection: str = "last"
         axes.set_xlabel("orders of the attention")
         axes.set_ylabel("accuracy (%)")
         axes.set_title(plain(plan.title), loc="left")
-        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        outer_legend(figure, axes)
     return figure
 
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import ScalarFormatter
 from harness.records import Plan
 from reports.cost import Networks, cost_table
 from reports.errors import ReportError
-from reports.figures.style import COLOURS, looks, new_figure, plain, styled
+from reports.figures.style import COLOURS, looks, new_figure, outer_legend, plain, styled
 from reports.frame import SETTING
 from reports.statistics import mean_interval
 from reports.table import SELECTIONS, accuracy_by_seed
@@ -42,7 +42,7 @@ def row_plot(frame: pd.DataFrame, *, plan: Plan, selection: str = "last") -> Fig
         axes.set_yticks(range(len(plan.rows)), [plain(row) for row in plan.rows])
         axes.set_ylim(len(plan.rows) - 0.5, -0.5)
         axes.set_xlabel(f"accuracy (%): {SELECTIONS[selection]}")
-        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        outer_legend(figure, axes)
     return figure
 
 
@@ -207,5 +207,5 @@ def cost_front(
         axes.set_xlabel(titles[cost])
         axes.locator_params(axis="x", nbins=5)
         axes.set_ylabel("accuracy (%), mean over seeds")
-        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        outer_legend(figure, axes)
     return figure

@@ -19,6 +19,10 @@ DASHES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 WIDTH = 6.5
 """Inches: of a page's text."""
+AROUND = 0.5
+"""Inches of a figure's height that its axes leave to the words below them."""
+COLUMN_GAP = 1.5
+"""Between the columns of a legend, in its font size."""
 
 STYLE: Any = {
     "font.size": 9,
@@ -53,6 +57,29 @@ def looks(count: int) -> list[dict[str, Any]]:
     dashes = [dash for dash in DASHES for _ in COLOURS]
     kinds = zip(cycle(COLOURS), cycle(dashes), cycle(MARKERS), strict=False)
     return [{"color": c, "linestyle": d, "marker": m} for c, d, m in islice(kinds, count)]
+
+
+def outer_legend(figure: Figure, axes: Axes, **options: Any) -> None:
+    """Name what is drawn right of the axes, or below them, in columns, where that is higher than they are or too wide.
+
+    Below, the figure grows by the legend's height, so that the axes keep theirs.
+    """
+    beside = axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), **options)
+    box = beside.get_window_extent()
+    width, height = figure.get_size_inches()
+    if box.height / figure.dpi <= height - AROUND and box.width / figure.dpi <= width / 2:
+        return
+    beside.remove()
+    columns = max(1, int(width / (box.width / figure.dpi + COLUMN_GAP * 8 / 72)))
+    below = figure.legend(
+        *axes.get_legend_handles_labels(),
+        fontsize=8,
+        loc="outside lower center",
+        ncols=columns,
+        columnspacing=COLUMN_GAP,
+        **options,
+    )
+    figure.set_figheight(height + below.get_window_extent().height / figure.dpi)
 
 
 def whole_numbers(axes: Axes) -> None:

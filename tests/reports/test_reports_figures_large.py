@@ -1,0 +1,85 @@
+"""Figures of many rows, seeds or parameters, and of other selections: what they say is there, and can be read."""
+
+import pandas as pd
+import pytest
+
+from harness.records import Plan, PlannedCell
+from reports.figures import cost_front, order_comparison, row_plot, training_curves
+
+MHAD, ORDERS = "student_loss.mhad.weight", "student_loss.mhad.orders"
+
+pytestmark = pytest.mark.filterwarnings("error::UserWarning")  # matplotlib's, of a layout that does not fit
+
+
+def make(settings, seeds=2):
+    """Return a plan and its frame: ``settings`` gives each row's; a row costs less than the one before."""
+    cells = tuple(PlannedCell(f"{row}/{seed}", row, seed) for row in settings for seed in range(seeds))
+    context = {"teacher_accuracy": 0.8}
+    plan = Plan("k", "g", "Title", tuple(settings), next(iter(settings)), tuple(range(seeds)), cells, context)
+    lines = []
+    for i, cell in enumerate(cells):
+        about = {"row": cell.row, "seed": cell.seed, "cell": cell.id, "status": "done", "device": "cpu"}
+        numbers = dict.fromkeys(("last", "final_mean", "best_on_test"), 0.2 + i / 1000)
+        config = {f"config.{key}": value for key, value in settings[cell.row].items()}
+        lines.append(about | numbers | {"cpu_seconds": 36.0 * (len(cells) - i)} | config)
+    return plan, pd.DataFrame(lines)
+
+
+def rows(count, seeds=2):
+    return make({f"+ MHAD, row {i}": {MHAD: float(i)} for i in range(count)}, seeds)
+
+
+def curves(count):
+    plan, _ = rows(count)
+    logs = {cell.id: [{"epoch": e, "test_accuracy": e / 4} for e in (1, 2, 3)] for cell in plan.cells}
+    return training_curves(logs, plan=plan, teacher_share=0.5)
+
+
+def costs(count):
+    plan, frame = rows(count)
+    return cost_front(frame, plan=plan)
+
+
+def seeds(count):
+    plan, frame = rows(3, seeds=count)
+    return row_plot(frame, plan=plan)
+
+
+def orders(count):
+    plan, frame = make({mixture: {ORDERS: mixture, MHAD: 1.0} for mixture in ("1", "2")}, seeds=count)
+    return order_comparison(frame, plan=plan)
+
+
+def legends(figure):
+    return [*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())]
+
+
+@pytest.mark.parametrize("count", [11, 26, 60])
+@pytest.mark.parametrize(("draw", "others"), [(curves, 2), (costs, 1), (seeds, 0), (orders, 1)])
+def test_every_name_of_a_long_legend_is_inside_the_figure_and_the_axes_stay_wide(draw, others, count):
+    figure = draw(count)
+    figure.draw_without_rendering()
+    (legend,) = legends(figure)
+    assert len(legend.get_texts()) == count + others
+    whole = figure.bbox
+    for text in legend.get_texts():
+        box = text.get_window_extent()
+        assert whole.x0 <= box.x0 < box.x1 <= whole.x1
+        assert whole.y0 <= box.y0 < box.y1 <= whole.y1
+        assert not box.overlaps(figure.axes[0].bbox)
+    assert figure.axes[0].bbox.width > whole.width / 2
+
+
+def test_a_short_legend_stays_beside_the_axes():
+    figure = curves(11)
+    assert not figure.legends
+    assert figure.get_size_inches() == pytest.approx((6.5, 3.2))
+
+
+def test_a_legend_of_long_names_goes_below():
+    name = "generator.attention.weight = 0.5, student_loss.mhad.weight = {}"
+    plan, frame = make({name.format(i): {MHAD: float(i)} for i in range(3)})
+    figure = cost_front(frame, plan=plan)
+    assert len(figure.legends) == 1
+    figure.draw_without_rendering()
+    assert figure.axes[0].bbox.width > 0.8 * figure.bbox.width
