@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from reports.errors import ReportError
 from reports.figures.pictures import Pictures
-from reports.figures.style import COLOURS, MARKERS, WIDTH, plain, styled
+from reports.figures.style import WIDTH, plain, point_looks, styled
 
 Array = NDArray[Any]
 
@@ -49,9 +49,9 @@ def feature_map(features: Mapping[str, Array], labels: Array, *, class_names: Se
         grid = [axes for line in lines for axes in line]
         for axes, (name, points) in zip(grid, features.items(), strict=False):
             plane = _plane(points)
-            for label, class_name in enumerate(class_names):
+            for label, (class_name, look) in enumerate(zip(class_names, point_looks(len(class_names)), strict=True)):
                 own = plane[labels == label]
-                axes.plot(own[:, 0], own[:, 1], **_points(label), label=plain(class_name))
+                axes.plot(own[:, 0], own[:, 1], **look, markersize=3.5, alpha=0.85, label=plain(class_name))
             score = silhouette_score(points, labels)
             axes.set_title(plain(f"{titles[name]}\nsilhouette {score:+.2f}"), loc="left", pad=3)
             axes.set_axis_on()
@@ -61,14 +61,6 @@ def feature_map(features: Mapping[str, Array], labels: Array, *, class_names: Se
         handles, names = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, names, fontsize=8, ncols=2, loc="lower center", markerscale=1.4)
     return figure
-
-
-def _points(number: int) -> dict[str, Any]:
-    """Return how the points of a class are drawn: no two are alike up to 98."""
-    turn, colour = divmod(number, len(COLOURS))
-    face = {"markerfacecolor": "none"} if turn % 2 else {}
-    marker = MARKERS[(colour + turn) % len(MARKERS)]
-    return {"color": COLOURS[colour], "marker": marker, "linestyle": "none", "markersize": 3.5, "alpha": 0.85, **face}
 
 
 def _plane(points: Array) -> Array:

@@ -10,7 +10,7 @@ from matplotlib.ticker import ScalarFormatter
 from harness.records import Plan
 from reports.cost import Networks, cost_table
 from reports.errors import ReportError
-from reports.figures.style import COLOURS, looks, new_figure, outer_legend, plain, styled
+from reports.figures.style import COLOURS, new_figure, outer_legend, plain, point_looks, styled
 from reports.frame import SETTING
 from reports.statistics import mean_interval
 from reports.table import SELECTIONS, accuracy_by_seed
@@ -22,7 +22,6 @@ ENOUGH = 3
 def row_plot(frame: pd.DataFrame, *, plan: Plan, selection: str = "last") -> Figure:
     """Return a line per row with every seed's accuracy, the mean, and from three seeds on its interval."""
     accuracy = accuracy_by_seed(frame, plan=plan, selection=selection)
-    markers = looks(len(plan.seeds))
     with styled():
         figure = new_figure(0.9 + 0.34 * len(plan.rows))
         axes = figure.subplots()
@@ -35,10 +34,9 @@ def row_plot(frame: pd.DataFrame, *, plan: Plan, selection: str = "last") -> Fig
                 axes.plot(values.mean(), y, "|", color="black", markersize=12, markeredgewidth=2, zorder=3)
             else:
                 axes.text(0.02, y, "not run", va="center", color="#555555", transform=axes.get_yaxis_transform())
-        for seed, look in zip(plan.seeds, markers, strict=True):
+        for seed, look in zip(plan.seeds, point_looks(len(plan.seeds)), strict=True):
             shift = np.arange(len(plan.rows)) + 0.0
-            style: dict[str, Any] = {**look, "linestyle": "none", "markersize": 5, "alpha": 0.85}
-            axes.plot(accuracy.loc[seed], shift, **style, label=f"seed {seed}")
+            axes.plot(accuracy.loc[seed], shift, **look, markersize=5, alpha=0.85, label=f"seed {seed}")
         axes.set_yticks(range(len(plan.rows)), [plain(row) for row in plan.rows])
         axes.set_ylim(len(plan.rows) - 0.5, -0.5)
         axes.set_xlabel(f"accuracy (%): {SELECTIONS[selection]}")
@@ -201,9 +199,9 @@ def cost_front(
         figure = new_figure()
         axes = figure.subplots()
         axes.step(front["cost"], front["accuracy"], where="post", color=COLOURS[0], label="not beaten by a cheaper row")
-        for (row, point), look in zip(points.iterrows(), looks(len(points)), strict=True):
-            style: dict[str, Any] = {**look, "linestyle": "none"}
-            axes.plot(point["cost"], point["accuracy"], **style, label=plain(str(row)))
+        for row, look in zip(plan.rows, point_looks(len(plan.rows)), strict=True):
+            if row in points.index:
+                axes.plot(points.loc[[row], "cost"], points.loc[[row], "accuracy"], **look, label=plain(row))
         axes.set_xlabel(titles[cost])
         axes.locator_params(axis="x", nbins=5)
         axes.set_ylabel("accuracy (%), mean over seeds")

@@ -53,10 +53,24 @@ def new_figure(height: float = 3.2, width: float = WIDTH) -> Figure:
 
 
 def looks(count: int) -> list[dict[str, Any]]:
-    """Return colour, dash and marker for each of ``count`` series; no two are alike up to 28."""
+    """Return colour, dash and marker for each of ``count`` lines; no two are alike up to 28."""
     dashes = [dash for dash in DASHES for _ in COLOURS]
     kinds = zip(cycle(COLOURS), cycle(dashes), cycle(MARKERS), strict=False)
     return [{"color": c, "linestyle": d, "marker": m} for c, d, m in islice(kinds, count)]
+
+
+def point_looks(count: int) -> list[dict[str, Any]]:
+    """Return colour, marker and face for each of ``count`` series without lines; no two are alike up to 98.
+
+    The colours are those of ``looks``, and up to 14 the markers; from 8 on every other seven are hollow.
+    """
+    series = []
+    for number in range(count):
+        turn, colour = divmod(number, len(COLOURS))
+        marker = MARKERS[(colour + turn // 2) % len(MARKERS)]
+        face = {"markerfacecolor": "none"} if turn % 2 else {}
+        series.append({"color": COLOURS[colour], "marker": marker, "linestyle": "none", **face})
+    return series
 
 
 def outer_legend(figure: Figure, axes: Axes, **options: Any) -> None:

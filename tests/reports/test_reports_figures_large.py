@@ -1,5 +1,6 @@
 """Figures of many rows, seeds or parameters, and of other selections: what they say is there, and can be read."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -83,3 +84,31 @@ def test_a_legend_of_long_names_goes_below():
     assert len(figure.legends) == 1
     figure.draw_without_rendering()
     assert figure.axes[0].bbox.width > 0.8 * figure.bbox.width
+
+
+def looks_of(figure, *, skip=0):
+    """Return colour, marker and face by name, of the points that have one, after ``skip`` names."""
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    looks = [(each.get_color(), each.get_marker(), each.get_markerfacecolor()) for each in handles]
+    return dict(list(zip(names, looks, strict=True))[skip:])
+
+
+@pytest.mark.parametrize(("figure", "skip"), [(costs(26), 1), (seeds(26), 0)], ids=["costs", "seeds"])
+def test_no_two_of_26_points_look_alike(figure, skip):
+    looks = looks_of(figure, skip=skip)
+    assert len(set(looks.values())) == len(looks) == 26
+
+
+def test_a_row_has_the_colour_and_marker_of_its_curve_in_the_figure_of_cost():
+    # The plan's first row is the dearest; 14 markers, of which the last seven are hollow where the curve is dashed.
+    ours, theirs = looks_of(costs(14), skip=1), list(looks_of(curves(14)).values())[:14]
+    assert list(ours) == [f"+ MHAD, row {i}" for i in range(14)]
+    assert [look[:2] for look in ours.values()] == [look[:2] for look in theirs]
+    assert [look[2] == "none" for look in ours.values()] == [False] * 7 + [True] * 7
+
+
+def test_a_row_that_is_not_run_takes_its_look_with_it():
+    plan, frame = rows(4)
+    whole = looks_of(cost_front(frame, plan=plan))
+    part = looks_of(cost_front(frame.assign(status=np.where(frame["row"] == plan.rows[1], "todo", "done")), plan=plan))
+    assert part == {name: look for name, look in whole.items() if name != plan.rows[1]}
