@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from harness.records import Plan
 from reports.errors import ReportError
-from reports.figures.runs import ENOUGH, varied_settings
+from reports.figures.runs import ENOUGH, selected, varied_settings
 from reports.figures.style import looks, new_figure, outer_legend, plain, styled
 from reports.frame import SETTING
 from reports.statistics import mean_interval
@@ -48,7 +48,7 @@ def order_comparison(frame: pd.DataFrame, *, plan: Plan, selection: str = "last"
         axes.set_xticks(range(len(names)), [plain(name) for name in names])
         axes.set_xlim(-0.5, len(names) - 0.5)
         axes.set_xlabel("orders of the attention")
-        axes.set_ylabel("accuracy (%)")
+        axes.set_ylabel(selected("accuracy (%)", selection))
         axes.set_title(plain(plan.title), loc="left")
         outer_legend(figure, axes)
     return figure

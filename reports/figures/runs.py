@@ -1,5 +1,6 @@
 """Figures of a grid's runs: every seed of every row, curves over a weight, interactions, cost."""
 
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,14 @@ from reports.table import SELECTIONS, accuracy_by_seed
 
 ENOUGH = 3
 """Seeds below which no interval is drawn."""
+
+
+def selected(unit: str, selection: str, *, width: int = 34) -> str:
+    """Return what an axis says: the ``unit``, and which accuracy was selected unless it is that of the last epoch.
+
+    Its lines are of ``width`` characters, as many as an upright label has room for.
+    """
+    return unit if selection == "last" else fill(f"{unit}: {SELECTIONS[selection]}", width)
 
 
 def row_plot(frame: pd.DataFrame, *, plan: Plan, selection: str = "last") -> Figure:
@@ -78,7 +87,7 @@ def response_curve(frame: pd.DataFrame, *, plan: Plan, selection: str = "last", 
             axes.set_xscale("symlog", linthresh=min(positive))
             axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.set_xlabel(key)
-        axes.set_ylabel("accuracy (%)")
+        axes.set_ylabel(selected("accuracy (%)", selection))
         axes.set_title(plain(plan.title), loc="left")
         axes.legend(fontsize=8)
     return figure
@@ -116,14 +125,14 @@ def interaction_map(frame: pd.DataFrame, *, plan: Plan, selection: str = "last")
         means = (
             (100 * done.drop_duplicates("cell")[selection]).groupby([done[f"{SETTING}{key}"] for key in keys]).mean()
         )
-        return _heat_map(means.unstack(), keys[1], keys[0], "accuracy (%)", signed=False)
+        return _heat_map(means.unstack(), keys[1], keys[0], selected("accuracy (%)", selection, width=26), signed=False)
     table = _interactions(done, keys, selection) if len(keys) > 2 else None
     if table is None:
         raise ReportError(
             f"The rows must vary two fields, or switch parts off alone and in pairs, but those of {plan.grid!r} vary: "
             f"{', '.join(keys) or 'none'}. Grids of `product` or `pairwise` do (docs/grids.md)."
         )
-    return _heat_map(table, "", "", "points", signed=True)
+    return _heat_map(table, "", "", selected("points", selection, width=26), signed=True)
 
 
 def _interactions(done: pd.DataFrame, keys: list[str], selection: str) -> pd.DataFrame | None:
@@ -204,6 +213,6 @@ def cost_front(
                 axes.plot(points.loc[[row], "cost"], points.loc[[row], "accuracy"], **look, label=plain(row))
         axes.set_xlabel(titles[cost])
         axes.locator_params(axis="x", nbins=5)
-        axes.set_ylabel("accuracy (%), mean over seeds")
+        axes.set_ylabel(selected("accuracy (%), mean over seeds", selection))
         outer_legend(figure, axes)
     return figure

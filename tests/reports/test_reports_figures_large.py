@@ -5,9 +5,16 @@ import pandas as pd
 import pytest
 
 from harness.records import Plan, PlannedCell
-from reports.figures import cost_front, order_comparison, row_plot, training_curves
+from reports.figures import (
+    cost_front,
+    interaction_map,
+    order_comparison,
+    response_curve,
+    row_plot,
+    training_curves,
+)
 
-MHAD, ORDERS = "student_loss.mhad.weight", "student_loss.mhad.orders"
+MHAD, SFCL, ORDERS = "student_loss.mhad.weight", "student_loss.sfcl.weight", "student_loss.mhad.orders"
 
 pytestmark = pytest.mark.filterwarnings("error::UserWarning")  # matplotlib's, of a layout that does not fit
 
@@ -112,3 +119,34 @@ def test_a_row_that_is_not_run_takes_its_look_with_it():
     whole = looks_of(cost_front(frame, plan=plan))
     part = looks_of(cost_front(frame.assign(status=np.where(frame["row"] == plan.rows[1], "todo", "done")), plan=plan))
     assert part == {name: look for name, look in whole.items() if name != plan.rows[1]}
+
+
+WEIGHTS = {f"{x} {y}": {MHAD: x, SFCL: y} for x in (0.0, 1.0) for y in (0.0, 1.0)}
+OFF = {"full": (1, 1, 1), "a": (0, 1, 1), "b": (1, 0, 1), "c": (1, 1, 0), "ab": (0, 0, 1)}
+PARTS = {row: dict(zip((MHAD, SFCL, "alpha"), map(float, on), strict=True)) for row, on in OFF.items()}
+
+
+@pytest.mark.parametrize(
+    ("draw", "settings", "unit"),
+    [
+        (response_curve, {f"{x}": {MHAD: x} for x in (1.0, 2.0)}, "accuracy (%)"),
+        (order_comparison, {x: {ORDERS: x, MHAD: 1.0} for x in ("1", "1+2")}, "accuracy (%)"),
+        (interaction_map, WEIGHTS, "accuracy (%)"),
+        (interaction_map, PARTS, "points"),
+        (cost_front, WEIGHTS, "accuracy (%), mean over seeds"),
+    ],
+    ids=["response", "orders", "product", "pairwise", "cost"],
+)
+def test_an_axis_of_accuracy_says_which_unless_it_is_the_last_epochs(draw, settings, unit):
+    plan, frame = make(settings)
+    for selection, words in {
+        "last": "",
+        "best_on_test": ": best epoch on the test split (oracle)",
+        "final_mean": ": mean accuracy over the final epochs of each run",
+    }.items():
+        figure = draw(frame, plan=plan, selection=selection)
+        label = figure.axes[-1].yaxis.label  # the last axes are a map's scale of colours
+        assert label.get_text().replace("\n", " ") == unit + words
+        figure.draw_without_rendering()
+        box = label.get_window_extent()
+        assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
