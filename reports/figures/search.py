@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.errors import ReportError
-from reports.figures.style import COLOURS, new_figure, plain, styled, whole_numbers
+from reports.figures.style import COLOURS, GAP, TILTED, WIDTH, label_room, new_figure, plain, styled, whole_numbers
 from reports.statistics import CONFIDENCE
 
 
@@ -42,7 +43,8 @@ def search_history(trials: pd.DataFrame, *, objective: str) -> Figure:
 def parallel_coordinates(trials: pd.DataFrame, *, parameters: Sequence[str], objective: str) -> Figure:
     """Return a line per trial through the values of its ``parameters``; the better, the darker.
 
-    A trial that lacks a parameter, since a condition did not hold, has a gap there.
+    A trial that lacks a parameter, since a condition did not hold, has a gap there. Names that have no room beside one
+    another are tilted; the figure is as wide as the values that it names need.
     """
     complete = _complete(trials).sort_values("value")
     columns = [*parameters, "value"]
@@ -60,13 +62,32 @@ def parallel_coordinates(trials: pd.DataFrame, *, parameters: Sequence[str], obj
         for x, name in enumerate(columns):
             for height, label in ticks[name]:
                 box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
-                axes.text(x + 0.03, height, label, fontsize=7, va="center", color="#333333", bbox=box)
-        names = [plain(name).replace(".", "\n") for name in parameters]
-        axes.set_xticks(range(len(columns)), [*names, plain(objective).replace(" ", "\n")])
+                axes.text(x + 0.03, height, plain(label), fontsize=7, va="center", color="#333333", bbox=box)
+        _name_columns(figure, axes, [*parameters, objective])
         axes.set_yticks([])
         axes.grid(axis="x", color="#999999")
         axes.spines["left"].set_visible(False)
     return figure
+
+
+def _name_columns(figure: Figure, axes: Axes, names: Sequence[str]) -> None:
+    """Write the names below their columns and make the figure as large as they and the values need."""
+    places, span = range(len(names)), 1.1 * (len(names) - 1)  # columns apart, with matplotlib's margins
+
+    def size() -> tuple[float, float]:
+        """Return the inches of the first name's width, and of the highest name's height."""
+        boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+        return boxes[0].width / figure.dpi, max(box.height for box in boxes) / figure.dpi
+
+    upright = [plain(name).replace("." if "." in name else " ", "\n") for name in names]
+    axes.set_xticks(places, upright)
+    first, height = size()
+    if span * label_room(figure, axes) + first > WIDTH:
+        axes.set_xticks(places, [plain(name) for name in names], **TILTED)
+        first, tilted = size()
+        figure.set_figheight(figure.get_figheight() + tilted - height)
+    value = max(text.get_window_extent().width for text in axes.texts) / figure.dpi + GAP
+    figure.set_figwidth(max(WIDTH, (span + 1) * value + first))
 
 
 def _scaled(values: "pd.Series[Any]") -> tuple["pd.Series[Any]", list[tuple[float, str]]]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from itertools import cycle, islice
+from itertools import cycle, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,10 @@ DASHES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 WIDTH = 6.5
 """Inches: of a page's text."""
+TILTED: Any = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+"""How labels along the x axis are written that have no room beside one another."""
+GAP = 0.08
+"""Inches between two labels."""
 AROUND = 0.5
 """Inches of a figure's height that its axes leave to the words below them."""
 COLUMN_GAP = 1.5
@@ -94,6 +98,12 @@ def outer_legend(figure: Figure, axes: Axes, **options: Any) -> None:
         **options,
     )
     figure.set_figheight(height + below.get_window_extent().height / figure.dpi)
+
+
+def label_room(figure: Figure, axes: Axes) -> float:
+    """Return the inches from tick to tick that the labels along the x axis need, where they are not tilted."""
+    widths = [label.get_window_extent().width / figure.dpi for label in axes.get_xticklabels()]
+    return max(((left + right) / 2 for left, right in pairwise(widths)), default=0.0) + GAP
 
 
 def whole_numbers(axes: Axes) -> None:

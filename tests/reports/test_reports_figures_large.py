@@ -1,5 +1,8 @@
 """Figures of many rows, seeds or parameters, and of other selections: what they say is there, and can be read."""
 
+from itertools import combinations, pairwise
+from math import radians, sin
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +12,7 @@ from reports.figures import (
     cost_front,
     interaction_map,
     order_comparison,
+    parallel_coordinates,
     response_curve,
     row_plot,
     training_curves,
@@ -150,3 +154,46 @@ def test_an_axis_of_accuracy_says_which_unless_it_is_the_last_epochs(draw, setti
         figure.draw_without_rendering()
         box = label.get_window_extent()
         assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
+
+
+def assert_labels_apart(axes):
+    """Hold that no two labels along the x axis touch, and that each is inside the figure."""
+    axes.figure.draw_without_rendering()
+    labels = axes.get_xticklabels()
+    for label in labels:
+        box = label.get_window_extent()
+        assert axes.figure.bbox.x0 <= box.x0 < box.x1 <= axes.figure.bbox.x1
+        assert axes.figure.bbox.y0 <= box.y0 < box.y1 <= axes.figure.bbox.y1
+    angle = labels[0].get_rotation()
+    for left, right in pairwise(labels):
+        if angle:
+            # Parallel lines of text, a step apart along the axis: the sine of the angle is what lies between them.
+            step = right.get_transform().transform((right.get_position()[0], 0))[0]
+            step -= left.get_transform().transform((left.get_position()[0], 0))[0]
+            line = left.get_fontsize() / 72 * axes.figure.dpi
+            assert "\n" not in left.get_text()
+            assert step * sin(radians(angle)) > 1.2 * line
+        else:
+            assert left.get_window_extent().x1 < right.get_window_extent().x0
+
+
+def trials(count):
+    """Return trials of ``count`` parameters with long names, of which the first is one of a few words."""
+    names = [f"generator_loss.{'batch_norm' if i % 2 else 'adversarial'}.weight_{i}" for i in range(count)]
+    drawn = np.random.default_rng(0).random((9, count))
+    table = pd.DataFrame(drawn, columns=names).assign(number=range(9), value=drawn[:, 0], state="COMPLETE")
+    return names, table.assign(**{names[0]: ["1+2+3+4", "1+2+3", "1"] * 3})
+
+
+@pytest.mark.parametrize(("count", "tilted"), [(1, False), (3, False), (4, False), (7, True), (11, True), (30, True)])
+def test_the_names_and_values_of_many_parameters_can_be_read(count, tilted):
+    names, table = trials(count)
+    figure = parallel_coordinates(table, parameters=names, objective="validation accuracy")
+    (axes,) = figure.axes
+    assert_labels_apart(axes)
+    assert (axes.get_xticklabels()[0].get_rotation() != 0) == tilted
+    if not tilted:
+        assert figure.get_size_inches() == pytest.approx((6.5, 3.4))
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert all(figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1 for box in boxes)
