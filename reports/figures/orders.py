@@ -8,19 +8,22 @@ from matplotlib.figure import Figure
 from harness.records import Plan
 from reports.errors import ReportError
 from reports.figures.runs import ENOUGH, selected, varied_settings
-from reports.figures.style import looks, new_figure, outer_legend, plain, styled
+from reports.figures.style import TILTED, label_room, looks, new_figure, outer_legend, plain, styled
 from reports.frame import SETTING
 from reports.statistics import mean_interval
 
 ORDERS, WEIGHT = "student_loss.mhad.orders", "student_loss.mhad.weight"
 NONE = "none"
 """Stands for L_MHAD switched off."""
+AXES = 4.8
+"""Inches of the axes' width, between the label left of them and a legend of seeds at their right."""
 
 
 def order_comparison(frame: pd.DataFrame, *, plan: Plan, selection: str = "last") -> Figure:
     """Return the accuracy of each mixture of attention orders, from few orders to many; without L_MHAD comes first.
 
-    A thin line is a seed, the square the mean over seeds, the bar its interval from three seeds on.
+    A thin line is a seed, the square the mean over seeds, the bar its interval from three seeds on. Mixtures that have
+    no room beside one another are tilted.
 
     Raises:
         ReportError: the rows do not vary the orders, or vary something else as well.
@@ -45,7 +48,9 @@ def order_comparison(frame: pd.DataFrame, *, plan: Plan, selection: str = "last"
                 interval = mean_interval(values.tolist())
                 axes.plot([x, x], [interval.low, interval.high], color="black", lw=1.4, zorder=3)
             axes.plot(x, values.mean(), "s", color="black", markersize=6, zorder=4, label="mean" if x == 0 else None)
-        axes.set_xticks(range(len(names)), [plain(name) for name in names])
+        axes.set_xticks(range(len(names)), names)
+        if label_room(figure, axes) * len(names) > AXES:
+            axes.set_xticks(range(len(names)), names, **TILTED)
         axes.set_xlim(-0.5, len(names) - 0.5)
         axes.set_xlabel("orders of the attention")
         axes.set_ylabel(selected("accuracy (%)", selection))

@@ -197,3 +197,26 @@ def test_the_names_and_values_of_many_parameters_can_be_read(count, tilted):
     boxes = [text.get_window_extent() for text in axes.texts]
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
     assert all(figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1 for box in boxes)
+
+
+def mixtures(most):
+    """Return all mixtures of orders up to ``most``, in the order of the figure."""
+    return ["+".join(map(str, each)) for size in range(1, most + 1) for each in combinations(range(1, most + 1), size)]
+
+
+UP_TO = ["+".join(map(str, range(1, most + 1))) for most in range(1, 8)]  # 1, 1+2, ... 1+2+3+4+5+6+7
+
+
+@pytest.mark.parametrize(
+    ("names", "tilted"),
+    [(UP_TO[:4], False), (UP_TO, True), (mixtures(3), False), (mixtures(4), True)],
+    ids=["4 nested", "7 nested", "7 of 3", "15 of 4"],
+)
+@pytest.mark.parametrize("seeds", [1, 3, 26])
+def test_mixtures_of_orders_do_not_run_into_one_another(names, tilted, seeds):
+    settings = {name: {ORDERS: name, MHAD: 1.0} for name in names} | {"off": {ORDERS: "1", MHAD: 0.0}}
+    plan, frame = make(settings, seeds)
+    (axes,) = order_comparison(frame, plan=plan).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["none", *names]
+    assert_labels_apart(axes)
+    assert (axes.get_xticklabels()[0].get_rotation() != 0) == tilted
