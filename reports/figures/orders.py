@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from harness.records import Plan
 from reports.errors import ReportError
 from reports.figures.runs import ENOUGH, selected, varied_settings
-from reports.figures.style import TILTED, label_room, looks, new_figure, outer_legend, plain, styled
+from reports.figures.style import label_room, looks, new_figure, outer_legend, plain, styled, tilt_labels
 from reports.frame import SETTING
 from reports.statistics import mean_interval
 
@@ -50,7 +50,7 @@ def order_comparison(frame: pd.DataFrame, *, plan: Plan, selection: str = "last"
             axes.plot(x, values.mean(), "s", color="black", markersize=6, zorder=4, label="mean" if x == 0 else None)
         axes.set_xticks(range(len(names)), names)
         if label_room(figure, axes) * len(names) > AXES:
-            axes.set_xticks(range(len(names)), names, **TILTED)
+            tilt_labels(figure, axes, names)
         axes.set_xlim(-0.5, len(names) - 0.5)
         axes.set_xlabel("orders of the attention")
         axes.set_ylabel(selected("accuracy (%)", selection))

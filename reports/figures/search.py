@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.errors import ReportError
-from reports.figures.style import COLOURS, GAP, TILTED, WIDTH, label_room, new_figure, plain, styled, whole_numbers
+from reports.figures.style import COLOURS, GAP, WIDTH, label_room, new_figure, plain, styled, tilt_labels, whole_numbers
 from reports.statistics import CONFIDENCE
 
 
@@ -72,22 +72,16 @@ def parallel_coordinates(trials: pd.DataFrame, *, parameters: Sequence[str], obj
 
 def _name_columns(figure: Figure, axes: Axes, names: Sequence[str]) -> None:
     """Write the names below their columns and make the figure as large as they and the values need."""
-    places, span = range(len(names)), 1.1 * (len(names) - 1)  # columns apart, with matplotlib's margins
+    span = 1.1 * (len(names) - 1)  # columns, with matplotlib's margins
 
-    def size() -> tuple[float, float]:
-        """Return the inches of the first name's width, and of the highest name's height."""
-        boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
-        return boxes[0].width / figure.dpi, max(box.height for box in boxes) / figure.dpi
+    def first() -> float:
+        return axes.get_xticklabels()[0].get_window_extent().width / figure.dpi
 
-    upright = [plain(name).replace("." if "." in name else " ", "\n") for name in names]
-    axes.set_xticks(places, upright)
-    first, height = size()
-    if span * label_room(figure, axes) + first > WIDTH:
-        axes.set_xticks(places, [plain(name) for name in names], **TILTED)
-        first, tilted = size()
-        figure.set_figheight(figure.get_figheight() + tilted - height)
+    axes.set_xticks(range(len(names)), [plain(name).replace("." if "." in name else " ", "\n") for name in names])
+    if span * label_room(figure, axes) + first() > WIDTH:
+        tilt_labels(figure, axes, [plain(name) for name in names])
     value = max(text.get_window_extent().width for text in axes.texts) / figure.dpi + GAP
-    figure.set_figwidth(max(WIDTH, (span + 1) * value + first))
+    figure.set_figwidth(max(WIDTH, (span + 1) * value + first()))
 
 
 def _scaled(values: "pd.Series[Any]") -> tuple["pd.Series[Any]", list[tuple[float, str]]]:

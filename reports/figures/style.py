@@ -1,6 +1,6 @@
 """One style for every figure: legible in print, in grey and to colour-blind readers; equal runs give equal bytes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from itertools import cycle, islice, pairwise
@@ -19,12 +19,8 @@ DASHES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 WIDTH = 6.5
 """Inches: of a page's text."""
-TILTED: Any = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-"""How labels along the x axis are written that have no room beside one another."""
 GAP = 0.08
 """Inches between two labels."""
-AROUND = 0.5
-"""Inches of a figure's height that its axes leave to the words below them."""
 COLUMN_GAP = 1.5
 """Between the columns of a legend, in its font size."""
 
@@ -80,12 +76,15 @@ def point_looks(count: int) -> list[dict[str, Any]]:
 def outer_legend(figure: Figure, axes: Axes, **options: Any) -> None:
     """Name what is drawn right of the axes, or below them, in columns, where that is higher than they are or too wide.
 
-    Below, the figure grows by the legend's height, so that the axes keep theirs.
+    Below, the figure grows by the legend's height, so that the axes keep theirs. It has to be called last, since the
+    words above and below the axes take of their height.
     """
+    whole = axes.get_tightbbox()
+    words = whole.height - axes.bbox.height if whole else 0.0
     beside = axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), **options)
     box = beside.get_window_extent()
     width, height = figure.get_size_inches()
-    if box.height / figure.dpi <= height - AROUND and box.width / figure.dpi <= width / 2:
+    if (box.height + words) / figure.dpi <= height and box.width / figure.dpi <= width / 2:
         return
     beside.remove()
     columns = max(1, int(width / (box.width / figure.dpi + COLUMN_GAP * 8 / 72)))
@@ -104,6 +103,17 @@ def label_room(figure: Figure, axes: Axes) -> float:
     """Return the inches from tick to tick that the labels along the x axis need, where they are not tilted."""
     widths = [label.get_window_extent().width / figure.dpi for label in axes.get_xticklabels()]
     return max(((left + right) / 2 for left, right in pairwise(widths)), default=0.0) + GAP
+
+
+def tilt_labels(figure: Figure, axes: Axes, names: Sequence[str]) -> None:
+    """Write ``names`` at the ticks 0, 1, ... of the x axis, tilted; the figure grows by what the labels do."""
+
+    def height() -> float:
+        return max(label.get_window_extent().height for label in axes.get_xticklabels()) / figure.dpi
+
+    before = height()
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+    figure.set_figheight(figure.get_figheight() + height() - before)
 
 
 def whole_numbers(axes: Axes) -> None:
