@@ -22,7 +22,7 @@ from reports.render import COLUMNS, ablation_sheet, setting
 from reports.runs import final_heading, finished_runs
 from reports.sheet import DAGGER, Column, Entry, Sheet, mean_and_sd, rounded
 from reports.sources import Source, open_source
-from reports.table import SELECTIONS, ablation_table
+from reports.table import SELECTIONS, ablation_table, ranked_accuracy, ranked_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -141,13 +141,12 @@ def _hours(frame: pd.DataFrame, unit: str) -> float:
 
 def _summary(frame: pd.DataFrame, plan: Plan, selection: str, stale: Collection[str]) -> list[str]:
     table = ablation_table(frame, plan=plan, selection=selection)
-    done = table["done"].str.split("/", expand=True)
-    complete = table[done[0] == done[1]]["accuracy"].dropna().sort_values(ascending=False)
+    complete = pd.Series(ranked_accuracy(table, frame)).dropna().sort_values(ascending=False)
     sentences = []
     if len(complete) > 1:
         best, second = complete.index[:2]
         sentences.append(
-            f"Among complete rows the highest mean is that of {best}: {complete.iloc[0]:.2f} %; then {second}: "
+            f"Among {ranked_words(frame)} the highest mean is that of {best}: {complete.iloc[0]:.2f} %; then {second}: "
             f"{complete.iloc[1]:.2f} %. Whether that is more than the seeds' spread, the statistics below say."
         )
     # What has diverged has ended: as in the table's caption, it is not missing.

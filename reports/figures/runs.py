@@ -69,7 +69,9 @@ def response_curve(frame: pd.DataFrame, *, plan: Plan, selection: str = "last", 
         ReportError: the rows vary no numeric field, or several.
     """
     key = field or _one_field(frame, plan)
-    done = frame[frame["status"] == "done"].assign(x=lambda each: each[f"{SETTING}{key}"].astype(float))
+    done = frame[frame["status"] == "done"].drop_duplicates("cell")  # one that two rows share is one run
+    done = done.assign(x=done[f"{SETTING}{key}"].astype(float))
+    _refuse_pools(done, key, plan)
     groups: Any = done.groupby("x")
     points: dict[float, Any] = {x: 100 * runs[selection].dropna() for x, runs in groups}
     with styled():
@@ -91,6 +93,18 @@ def response_curve(frame: pd.DataFrame, *, plan: Plan, selection: str = "last", 
         axes.set_title(plain(plan.title), loc="left")
         axes.legend(fontsize=8)
     return figure
+
+
+def _refuse_pools(done: pd.DataFrame, key: str, plan: Plan) -> None:
+    """Raise ReportError if runs with one value of ``key`` differ in something else: a point would mix them."""
+    others = [f"{SETTING}{name}" for name in varied_settings(done) if name != key]
+    values = done.groupby("x")[others].nunique(dropna=False) if others else pd.DataFrame()
+    mixed = [str(name).removeprefix(SETTING) for name in values if (values[name] > 1).any()]
+    if mixed:
+        raise ReportError(
+            f"Runs with one value of {key} must be alike for a response curve, but those of {plan.grid!r} differ in "
+            f"{', '.join(mixed)} too. `dfkd figure interaction` shows two fields; or make a grid of one."
+        )
 
 
 def _one_field(frame: pd.DataFrame, plan: Plan) -> str:

@@ -220,3 +220,20 @@ def test_a_comparison_of_orders_needs_rows_that_vary_them_alone(rows):
     plan, frame = make(rows)
     with pytest.raises(ReportError, match=f"must vary {ORDERS} and nothing else.*table5"):
         order_comparison(frame, plan=plan)
+
+
+def test_a_response_curve_counts_a_shared_cell_once_and_does_not_pool_what_differs():
+    plan, frame = make(
+        {"a": ({MHAD: 1.0}, [1, 2]), "b": ({MHAD: 1.0}, [1, 2]), "c": ({MHAD: 2.0}, [3, 4])}, seeds=(0, 1)
+    )
+    frame.loc[frame["row"] == "b", "cell"] = ["a/0", "a/1"]
+    (axes,) = response_curve(frame, plan=plan).axes
+    # Two seeds at each of two values: points and no interval, which four values would have got.
+    assert [len(line.get_xdata()) for line in axes.lines] == [2, 2, 2]
+    rows = {f"{x} {y}": ({MHAD: x, SFCL: y}, [1, 2, 3]) for x in (1.0, 2.0) for y in (0.0, 1.0)}
+    plan, frame = make(rows)
+    with pytest.raises(ReportError, match=f"one value of {MHAD} must be alike .* differ in {SFCL} too"):
+        response_curve(frame, plan=plan, field=MHAD)
+    # Rows that vary two fields together have one run a value and seed.
+    plan, frame = make({"a": ({MHAD: 1.0, SFCL: 0.0}, [1, 2, 3]), "b": ({MHAD: 2.0, SFCL: 1.0}, [1, 2, 3])})
+    assert response_curve(frame, plan=plan, field=MHAD).axes[0].get_xlabel() == MHAD
