@@ -4,10 +4,10 @@
         --variant baseline student_loss.mhad.weight=0 student_loss.sfcl.weight=0 \
         --variant full --variant compiled engine=compile --variant lean checkpoint_activations=true
 
-Beside fields of the configuration a variant takes ``engine`` (eager, compile, graphs) and ``checkpoint_activations``.
-Compiling falls into the warm-up rounds. The networks have random weights and no image is read: only the time is
-measured. Every round times one generator step and one student step of each variant, in turn, so that a machine that
-slows down slows all of them. Medians over the rounds, after warm-up rounds that count for nothing.
+Beside fields of the configuration a variant takes ``engine`` (eager, compile, graphs), ``checkpoint_activations`` and
+``classes``. Compiling falls into the warm-up rounds. The networks have random weights and no image is read: only the
+time is measured. Every round times one generator step and one student step of each variant, in turn, so that a machine
+that slows down slows all of them. Medians over the rounds, after warm-up rounds that count for nothing.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def configure(settings: list[str]) -> RunConfig:
 
 
 def split_execution(settings: list[str]) -> tuple[list[str], dict[str, Any]]:
-    """Return the settings of the configuration, and how steps are run: arguments of ``Learners``."""
+    """Return the settings of the configuration, and the rest: arguments of ``learners_of``."""
     execution: dict[str, Any] = {}
     fields = []
     for setting in settings:
@@ -59,6 +59,10 @@ def split_execution(settings: list[str]) -> tuple[list[str], dict[str, Any]]:
             execution[key] = value
         elif key == "checkpoint_activations" and value in ("true", "false"):
             execution[key] = value == "true"
+        elif key == "classes" and value.isdecimal() and int(value) > 1:
+            execution[key] = int(value)
+        elif key == "classes":
+            raise SystemExit(f"classes must be a whole number above 1, not {value}.")
         elif key in ("engine", "checkpoint_activations"):
             raise SystemExit(
                 f"{key} must be one of {', '.join(ENGINES if key == 'engine' else ('true', 'false'))}, not {value}."
@@ -88,7 +92,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, float | str]]:
         lean = execution.get("checkpoint_activations", False)
         check_engine(execution.get("engine", "eager"), device, checkpoint_activations=lean)
     learners = {
-        name: learners_of(config, classes=arguments.classes, device=device, **variants[name][1])
+        name: learners_of(config, device=device, **{"classes": arguments.classes, **variants[name][1]})
         for name, config in configs.items()
     }
     seconds: dict[str, dict[str, list[float]]] = {name: {"generator": [], "student": []} for name in configs}

@@ -152,6 +152,12 @@ def test_alpha_and_lambda_have_a_sweep_each_with_the_papers_choice(name, key, va
     assert made.reference == made.rows[0].name
 
 
+def test_precision_differs_in_the_arithmetic_alone():
+    made = load_grid("precision").expanded(BUILT_IN_VALUES, {})
+    kinds = ("float32", "bfloat16")
+    assert {row.name: row.overrides for row in made.rows} == {kind: {"compute.precision": kind} for kind in kinds}
+
+
 def test_everything_is_the_papers_tables_and_figures():
     members = sorted(name for name in available("grids") if name.startswith(("table", "figure")))
     assert sorted(file.name for file in load_grid("everything").files[1:]) == members
