@@ -8,17 +8,21 @@
 DataFree (Fang et al.) is the code base that most data-free methods are published with. Its `GenerativeSynthesizer`
 with `adv=1, bn=0.3` and its `train()` are the paper's baseline (Table 3): L_BN and L_KD, no attention. Both sides get
 copies of one teacher, one student and one generator. First each side in float32 takes one step of each kind from the
-same noise, and what came out is compared. Then the sides are timed in turn: medians, and medians of each round's
-ratios. With `--memory` each side takes its steps in a process of its own, and the peaks are printed.
+same noise, and what came out is compared. Then the sides are timed in turn, each in a process of its own, because ours
+keeps its memory from step to step: medians, and medians of each round's ratios. With `--memory` the peaks of such
+processes are printed instead.
 """
 
 import argparse
 import json
+import multiprocessing
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +31,7 @@ from torch import Tensor, nn
 
 from benchmarks.datafree import DataFreeSide
 from benchmarks.step import configure, environment, learners_of, split_execution
+from dfkd.allocation import memory_kept
 from dfkd.config import RunConfig
 from dfkd.learners import Learners
 from dfkd.monitor import EpochCost
@@ -169,22 +174,56 @@ def flat_weights(network: nn.Module) -> Tensor:
     return torch.cat([parameter.contiguous().flatten() for parameter in network.parameters()]).double()
 
 
-def seconds(step: Callable[[], float]) -> float:
-    start = time.perf_counter()
-    step()
-    return time.perf_counter() - start
+def serve(arguments: argparse.Namespace, name: str, orders: Connection) -> None:
+    """Run in a process of its own: build the side ``name``, then take steps as ordered and answer with their seconds.
+
+    An order is a kind of step; None ends it. Our sides keep their memory, as every run of the trainer does.
+    """
+    torch.set_num_threads(arguments.threads)
+    with memory_kept() if name != REFERENCE else nullcontext():
+        side = build(arguments, name)
+        steps = {"student": side.student_step, "generator": side.generator_step}
+        orders.send(0.0)
+        while (kind := orders.recv()) is not None:
+            start = time.perf_counter()
+            steps[kind]()
+            orders.send(time.perf_counter() - start)
+
+
+@contextmanager
+def serving(arguments: argparse.Namespace, name: str) -> Iterator[Callable[[str], float]]:
+    """Start the process of a side; give a function that orders a step of it and returns the seconds."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=serve, args=(arguments, name, there), daemon=True)
+    process.start()
+    there.close()
+
+    def order(kind: str) -> float:
+        here.send(kind)
+        return float(here.recv())  # EOFError if the process died
+
+    here.recv()
+    try:
+        yield order
+    finally:
+        with suppress(OSError):
+            here.send(None)
+        process.join(30)
+        process.kill()
 
 
 def measure_time(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Return each side's median seconds a step, and the median of its rounds' ratios: how many times as fast it is."""
-    built = {name: build(arguments, name) for name in names(arguments)}
-    taken: dict[str, dict[str, list[float]]] = {name: {kind: [] for kind in KINDS} for name in built}
-    for count in range(arguments.rounds + 1):
-        for name, side in built.items():
-            for kind, step in (("student", side.student_step), ("generator", side.generator_step)):
-                spent = seconds(step)
-                if count > 0:
-                    taken[name][kind].append(spent)
+    taken: dict[str, dict[str, list[float]]] = {name: {kind: [] for kind in KINDS} for name in names(arguments)}
+    with ExitStack() as stack:
+        orders = {name: stack.enter_context(serving(arguments, name)) for name in taken}
+        for count in range(arguments.rounds + 1):
+            for name, order in orders.items():
+                for kind in KINDS:
+                    spent = order(kind)
+                    if count > 0:
+                        taken[name][kind].append(spent)
     return {
         name: {f"{kind}_step_seconds": statistics.median(values) for kind, values in of.items()}
         | {
@@ -217,9 +256,10 @@ def memory_alone(arguments: argparse.Namespace) -> dict[str, float]:
     # Its peak is counted from here on, so without a step it is what is held now.
     before = EpochCost(torch.device("cpu")).record(())["peak_memory_bytes"]
     cost = EpochCost(torch.device("cpu"))
-    for _ in range(2):
-        side.student_step()
-        side.generator_step()
+    with memory_kept() if arguments.alone != REFERENCE else nullcontext():
+        for _ in range(2):
+            side.student_step()
+            side.generator_step()
     peak = cost.record(())["peak_memory_bytes"]
     return {"peak_memory_bytes": peak, "step_memory_bytes": peak - before}
 

@@ -12,6 +12,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.step import configure, learners_of
+from dfkd.allocation import memory_kept
 from dfkd.steps import generator_step, student_step
 
 
@@ -27,6 +28,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@memory_kept()
 def main() -> None:
     arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)

@@ -26,6 +26,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.step import configure, environment, learners_of
+from dfkd.allocation import memory_kept
 from dfkd.config import RunConfig
 from dfkd.evaluation import memory_format
 from dfkd.steps import generator_step, student_step
@@ -95,6 +96,7 @@ def ceilings(config: RunConfig, device: torch.device, rounds: int) -> dict[str, 
     }
 
 
+@memory_kept()
 def measure(config: RunConfig, step: Callable[[], object], device: torch.device, rounds: int) -> dict[str, float]:
     """Return what a step counts and takes."""
     step()

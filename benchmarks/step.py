@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from dfkd.allocation import memory_kept
 from dfkd.config import RunConfig
 from dfkd.engines import ENGINES, check_engine
 from dfkd.learners import Learners
@@ -81,6 +82,7 @@ def learners_of(config: RunConfig, *, classes: int, device: torch.device, **exec
     return Learners(config, teacher=Teacher(classifier, "random weights", 0.0, names), device=device, **execution)
 
 
+@memory_kept()
 def measure(arguments: argparse.Namespace) -> list[dict[str, float | str]]:
     """Return, for each variant, the medians of its steps' seconds, and the peak memory so far."""
     device = torch.device(arguments.device)

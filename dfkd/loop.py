@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dfkd.allocation import keeping_memory
 from dfkd.config import REAL_METHODS, RunConfig, ScheduleConfig
 from dfkd.data import ImageSet, TrainingImages
 from dfkd.errors import TrainingDivergedError
@@ -46,6 +47,7 @@ TIMINGS = (
 """The entries of a record that differ when a run is repeated."""
 
 
+@keeping_memory
 def distill(
     config: RunConfig,
     *,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dfkd.allocation import keeping_memory
 from dfkd.config import RunConfig
 from dfkd.data import ImageSet, TrainingImages, dataset_spec
 from dfkd.errors import CheckpointError, TrainingDivergedError
@@ -61,6 +62,7 @@ def recipe(config: RunConfig) -> dict[str, Any]:
     return {key: value for key, value in flatten(config).items() if key.startswith(("data.", "teacher.", "compute."))}
 
 
+@keeping_memory
 def train_teacher(
     config: RunConfig, *, train: TrainingImages, test: ImageSet, device: torch.device, path: Path
 ) -> Iterator[dict[str, float]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from dfkd.allocation import memory_kept
 from dfkd.config import RunConfig
 from dfkd.overrides import flatten
 from dfkd.teacher import load_teacher
@@ -38,6 +39,7 @@ def costliest(cells: Sequence[Cell]) -> RunConfig:
     return max((cell.config for cell in cells), key=lambda c: (c.data.image_size, len(shape_of(flatten(c)))))
 
 
+@memory_kept()
 def _take_steps(
     config: RunConfig,
     teacher_path: Path,

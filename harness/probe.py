@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from dfkd.allocation import memory_kept
 from dfkd.config import RunConfig
 from dfkd.evaluation import load_training_images
 from dfkd.learners import Learners
@@ -92,7 +93,7 @@ def take_steps(
     execution: Execution,
 ) -> Taken:
     """Take a few steps of each kind on networks at their initial weights, with one engine."""
-    with number_of_threads(threads):
+    with number_of_threads(threads), memory_kept():
         place = torch.device(device)
         steps = steps_of(config, teacher=teacher, data_root=data_root, device=place, execution=execution)
         seconds: dict[str, float] = {}

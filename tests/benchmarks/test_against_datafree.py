@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -39,6 +40,18 @@ def test_a_folder_that_is_no_clone_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["against_datafree", "--checkout", str(tmp_path)])
     with pytest.raises(SystemExit, match="clone of DataFree"):
         bench.main()
+
+
+def test_a_side_in_a_process_of_its_own_takes_the_steps_that_are_ordered():
+    arguments = argparse.Namespace(**vars(TINY), threads=1, checkout=None)
+    with bench.serving(arguments, bench.PLAIN) as order:
+        assert all(0 < order(kind) < 60 for kind in bench.KINDS)
+
+
+def test_a_side_that_cannot_be_built_ends_the_comparison():
+    arguments = argparse.Namespace(**vars(TINY), threads=1, checkout=Path("nowhere"))
+    with pytest.raises(EOFError), bench.serving(arguments, bench.REFERENCE):
+        pass
 
 
 def test_the_table_names_every_side(capsys):
