@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from benchmarks import step
+from dfkd.allocation import memory_kept
 
 AXES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "orders": ("R", {str(r): f"student_loss.mhad.orders={'+'.join(map(str, range(1, r + 1)))}" for r in range(1, 7)}),
@@ -101,7 +102,8 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     measured = {}
     for axis in arguments.over or AXES:
-        measured[axis] = measure(arguments, axis)
+        with memory_kept():
+            measured[axis] = measure(arguments, axis)
         print_table(axis, measured[axis])
     about = step.environment(torch.device(arguments.device)) | {"rounds": arguments.rounds}
     content = {"settings": common(arguments), "classes": arguments.classes, "environment": about, "axes": measured}

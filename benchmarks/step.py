@@ -7,13 +7,16 @@
 Beside fields of the configuration a variant takes ``engine`` (eager, compile, graphs), ``checkpoint_activations`` and
 ``classes``. Compiling falls into the warm-up rounds. The networks have random weights and no image is read: only the
 time is measured. Every round times one generator step and one student step of each variant, in turn, so that a machine
-that slows down slows all of them. Medians over the rounds, after warm-up rounds that count for nothing.
+that slows down slows all of them. Medians over the rounds, after warm-up rounds that count for nothing. Memory is kept
+from step to step, as in every run of the trainer (``dfkd.allocation``); ``--without-kept-memory`` shows what that
+saves.
 """
 
 import argparse
 import json
 import platform
 import statistics
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--classes", type=int, default=200)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--without-kept-memory", action="store_true", help="as the C library does by itself")
     parser.add_argument("--out", type=Path, help="write the JSON here")
     return parser.parse_args()
 
@@ -82,7 +86,6 @@ def learners_of(config: RunConfig, *, classes: int, device: torch.device, **exec
     return Learners(config, teacher=Teacher(classifier, "random weights", 0.0, names), device=device, **execution)
 
 
-@memory_kept()
 def measure(arguments: argparse.Namespace) -> list[dict[str, float | str]]:
     """Return, for each variant, the medians of its steps' seconds, and the peak memory so far."""
     device = torch.device(arguments.device)
@@ -151,11 +154,13 @@ def print_table(rows: list[dict[str, float | str]]) -> None:
 def main() -> None:
     arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
-    rows = measure(arguments)
+    with nullcontext() if arguments.without_kept_memory else memory_kept():
+        rows = measure(arguments)
     print_table(rows)
     content = {
         "settings": arguments.set,
         "variants": arguments.variant,
+        "kept_memory": not arguments.without_kept_memory,
         "environment": environment(torch.device(arguments.device)) | {"rounds": arguments.rounds},
     }
     if arguments.out:

@@ -33,6 +33,9 @@ def test_bounds_and_shares_by_hand():
     assert (said["arithmetic_seconds"], said["traffic_seconds"]) == (2, 1)
     assert (said["share_of_matrix_product"], said["share_of_convolution"]) == (0.25, 0.5)
     assert said["share_of_memory"] == 0.125
+    # Where convolutions run at twice the product's speed, they are the bound: 200 / 200.
+    said = roofline.against(ceiling | {"convolution": 200.0}, {"operations": 200.0, "bytes": 10.0, "seconds": 8.0})
+    assert said["arithmetic_seconds"] == 1
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 
 import benchmarks
 from benchmarks import step
+from dfkd import allocation
 
 TINY = ["data.dataset=digits", "data.image_size=16", "teacher.architecture=resnet8", "student.architecture=resnet8"]
 
@@ -76,3 +77,13 @@ def test_a_step_of_each_kind_at_224_px_and_batch_4_stays_within_12_gib(tmp_path)
     # No less than the numbers of 4 bytes that must be there: the generator's 27.4 M weights with their gradient and two
     # moments, ResNet-34's 21.4 M, ResNet-18's 11.3 M with gradient and momentum: 4 (4 * 27.4 + 21.4 + 3 * 11.3) MB.
     assert 4e6 * (4 * 27.4 + 21.4 + 3 * 11.3) < row["peak_memory_bytes"] < 12 * 2**30
+
+
+def test_memory_is_kept_unless_it_is_not_to_be(bench, monkeypatch):
+    seen = []
+    real = step.generator_step
+    monkeypatch.setattr(step, "generator_step", lambda *given: seen.append(allocation._keeping) or real(*given))
+    assert bench()[0]["kept_memory"]
+    assert not bench("--without-kept-memory")[0]["kept_memory"]
+    expected = 1 if allocation._glibc() else 0
+    assert seen == [expected, expected, 0, 0]  # two rounds each
