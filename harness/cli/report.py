@@ -82,7 +82,7 @@ ColumnsOption = Annotated[
     typer.Option(
         "--columns",
         metavar="all|NAME,...",
-        help="accuracy, interval, difference, difference_interval, test, runs, hours, parameters, flops; "
+        help="accuracy, interval, difference, difference_interval, test, more_seeds, runs, hours, parameters, flops; "
         "by default accuracy,difference,runs.",
     ),
 ]
