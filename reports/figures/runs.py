@@ -53,6 +53,16 @@ def row_plot(frame: pd.DataFrame, *, plan: Plan, selection: str = "last") -> Fig
     return figure
 
 
+def finished(frame: pd.DataFrame, plan: Plan, selection: str) -> pd.DataFrame:
+    """Return the lines of runs that are done and have the selected accuracy; raise ReportError if there are none."""
+    done = frame[(frame["status"] == "done") & frame[selection].notna()]
+    if done.empty:
+        raise ReportError(
+            f"A run must be done, with {SELECTIONS[selection]}, to be drawn, but none of {plan.grid!r} is."
+        )
+    return done
+
+
 def varied_settings(frame: pd.DataFrame) -> list[str]:
     """Return the fields of the configuration, but the seed, that differ among the runs, in the frame's order."""
     fields = [name for name in frame if str(name).startswith(SETTING) and name != f"{SETTING}seed"]
@@ -68,7 +78,7 @@ def response_curve(frame: pd.DataFrame, *, plan: Plan, selection: str = "last", 
     Raises:
         ReportError: the rows vary no numeric field, or several, or ``field`` is not numeric.
     """
-    done = frame[frame["status"] == "done"].drop_duplicates("cell")  # one that two rows share is one run
+    done = finished(frame, plan, selection).drop_duplicates("cell")  # one that two rows share is one run
     key = field or _one_field(frame, plan)
     if not pd.api.types.is_numeric_dtype(_known(done, key)):
         values = ", ".join(map(str, _known(done, key).unique()))
@@ -135,7 +145,7 @@ def interaction_map(frame: pd.DataFrame, *, plan: Plan, selection: str = "last")
     Raises:
         ReportError: the rows are neither.
     """
-    done = frame[(frame["status"] == "done") & frame[selection].notna()]
+    done = finished(frame, plan, selection)
     keys = varied_settings(done)
     if len(keys) == 2:
         # Rows with the same settings are the same cell.

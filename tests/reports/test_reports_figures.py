@@ -95,8 +95,9 @@ def test_interactions_of_pairs_by_hand():
         interaction_map(frame, plan=plan)
     # Of runs that have no such number nothing is drawn, nor of interactions without their parts alone.
     plan, frame = make({f"{b} {g}": ({MHAD: b, SFCL: g}, [1] * 3) for b in (1.0, 2.0) for g in (0.0, 8.0)})
-    with pytest.raises(ReportError, match="vary: none"):
-        interaction_map(frame.assign(final_mean=np.nan), plan=plan, selection="final_mean")
+    for draw in (interaction_map, response_curve, order_comparison):
+        with pytest.raises(ReportError, match=r"with mean accuracy over the final epochs .* none of 'g' is"):
+            draw(frame.assign(final_mean=np.nan), plan=plan, selection="final_mean")
     plan, frame = make({"full": rows["full"], "w/o MS": rows["w/o MS"], "w/o ML": rows["w/o ML"]})
     with pytest.raises(ReportError, match=f"vary: {MHAD}, {SFCL}, {LAMBDA}. Grids of"):
         interaction_map(frame, plan=plan)
