@@ -1,10 +1,14 @@
 """What a grid's runs say about each row, in numbers and in words."""
 
+from typing import Any
+
 import pandas as pd
 
 from harness.records import Plan
+from reports.sheet import MISSING, Entry
 from reports.statistics import (
     LEVEL,
+    MOST_SEEDS,
     detectable_difference,
     holm,
     mean_intervals,
@@ -70,6 +74,16 @@ def _verdict(mean: float, pairs: int, p: float, tests: int) -> str:
     if p <= LEVEL:
         return f"{'higher' if mean > 0 else 'lower'} (p = {p:.3g})"
     return f"no difference shown (p = {p:.3g})"
+
+
+def seeds_to_add(line: Any) -> Entry:
+    """Return how many seeds a row lacks for the difference seen, of its line of ``comparison``; one seed or none tells
+    nothing of the spread."""
+    if line["pairs"] < 2:
+        return Entry(MISSING)
+    if pd.isna(line["seeds_needed"]):
+        return Entry(f"> {MOST_SEEDS}", sorts_by=MOST_SEEDS)
+    return Entry(f"{max(0, line['seeds_needed'] - line['pairs']):.0f}")
 
 
 def in_words(frame: pd.DataFrame, *, plan: Plan, selection: str = "last") -> list[str]:

@@ -7,13 +7,13 @@ from typing import Any
 import pandas as pd
 
 from harness.records import Plan
-from reports.comparison import comparison
+from reports.comparison import comparison, seeds_to_add
 from reports.cost import HOUR, Networks, cost_table
-from reports.sheet import mean_and_sd, rounded
-from reports.statistics import RESAMPLES, smallest_p
+from reports.sheet import mean_and_sd, rounded, rounded_cost
+from reports.statistics import MOST_SEEDS, POWER, RESAMPLES, fewest_seeds, smallest_p
 from reports.table import ablation_table, accuracy_by_seed
 
-PAIRED = ("difference", "difference_interval", "test")
+PAIRED = ("difference", "difference_interval", "test", "more_seeds")
 """Numbers that the reference's runs stand behind as well."""
 
 
@@ -95,6 +95,28 @@ def _test(given: Given) -> list[str]:
     ]
 
 
+def _more_seeds(given: Given) -> list[str]:
+    values = given.values(paired=True)
+    if given.row == given.plan.reference:
+        return ["It is the reference itself, which has no difference."]
+    if len(values) < 2:
+        return [f"Two seeds are the fewest that show a spread, and there are {len(values)}."]
+    compared = given.compared()
+    line = compared.loc[given.row]
+    least, rows = fewest_seeds(tests := int(compared["p"].count())), f"{tests} rows" if tests > 1 else "one row"
+    return [
+        f"A paired t-test of {len(values)} differences, {_listed(values)}, of sd {values.std(ddof=1):.2f}, finds a "
+        f"true difference of {line['detectable']:.2f} with chance {POWER:g}",
+        f"For the one seen, {values.mean():+.2f}, it takes {_seeds(line['seeds_needed'])}, and never fewer than "
+        f"{least}, below which a sign-flip test among {rows} can show nothing",
+        f"In the table, besides the {len(values)}: {seeds_to_add(line).text}",
+    ]
+
+
+def _seeds(needed: float) -> str:
+    return f"more than {MOST_SEEDS}" if pd.isna(needed) else f"{needed:.0f}"
+
+
 def _runs(given: Given) -> list[str]:
     found = given.frame.loc[given.frame["row"] == given.row, "status"].value_counts()
     return [f"Of {len(given.plan.seeds)} planned: " + ", ".join(f"{count} {name}" for name, count in found.items())]
@@ -110,7 +132,7 @@ def _hours(given: Given) -> list[str]:
     seconds = done[name].dropna()
     return [
         f"Mean over {len(seconds)} of {len(given.plan.seeds)} runs of {_listed(seconds)} {unit} seconds: "
-        f"{hours * HOUR:.2f}, in hours {hours:.2f}"
+        f"{hours * HOUR:.2f}, in hours {rounded_cost(hours)}"
     ]
 
 
@@ -130,6 +152,7 @@ _DERIVED: Mapping[str, Callable[[Given], list[str]]] = {
     "difference": lambda given: _mean(given, paired=True),
     "difference_interval": lambda given: _interval(given, paired=True),
     "test": _test,
+    "more_seeds": _more_seeds,
     "runs": _runs,
     "hours": _hours,
     "parameters": lambda given: _network(given, number="parameters", unit="million parameters"),

@@ -18,6 +18,7 @@ NUMBERS = {
     "difference": "the mean over seeds of the row minus the reference",
     "difference_interval": "where the difference lies, by resampling seeds that row and reference share",
     "test": "sign flips of the differences from the reference, corrected for the rows tested",
+    "more_seeds": "how many seeds a difference like the one seen lacks to be found in 4 of 5 cases",
     "runs": "how many of the planned runs are done",
     "hours": "the mean training time of the row's runs",
     "parameters": "of the row's student",

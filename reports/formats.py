@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.latex import to_latex
-from reports.sheet import Sheet
+from reports.sheet import Entry, Sheet
 
 FORMATS = ("terminal", "markdown", "latex", "html", "csv", "excel")
 """What ``write`` can write; excel is bytes, the rest text."""
@@ -129,8 +129,7 @@ def html_table(sheet: Sheet, *, with_caption: bool = True) -> str:
         entries = []
         for i, entry in enumerate(line):
             shown = tag[entry.mark].format(html.escape(entry.text))
-            number = re.match(r"[+-]?\d+(\.\d+)?", entry.text) if i else None
-            value = f' data-value="{float(number[0])}"' if number else ""
+            value = "" if i == 0 or (key := _sorts_by(entry)) is None else f' data-value="{key}"'
             side = " class=number" if sheet.columns[i].number else " class=words" if len(entry.text) > WORDS else ""
             entries.append(f'<th scope="row">{shown}</th>' if i == 0 else f"<td{side}{value}>{shown}</td>")
         rows.append(f"<tr>{''.join(entries)}</tr>")
@@ -141,6 +140,12 @@ def html_table(sheet: Sheet, *, with_caption: bool = True) -> str:
         + "\n".join(rows)
         + f"\n</tbody>\n</table>\n{notes}"
     )
+
+
+def _sorts_by(entry: Entry) -> float | None:
+    """Return the number that an entry is sorted by: its own, or the one that it begins with; None of words and ids."""
+    begins = re.match(r"[+-]?\d+(\.\d+)?(e-?\d+)?(?!\w)", entry.text)
+    return float(begins[0]) if entry.sorts_by is None and begins else entry.sorts_by
 
 
 def to_csv(sheet: Sheet) -> str:

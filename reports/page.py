@@ -20,7 +20,7 @@ from reports.frame import ENVIRONMENT, runs_frame
 from reports.published import published
 from reports.render import COLUMNS, ablation_sheet, setting
 from reports.runs import final_heading, finished_runs
-from reports.sheet import DAGGER, Column, Entry, Sheet, mean_and_sd, rounded
+from reports.sheet import DAGGER, Column, Entry, Sheet, mean_and_sd, rounded, rounded_cost
 from reports.sources import Source, open_source
 from reports.table import SELECTIONS, ablation_table, ranked_accuracy, ranked_words
 
@@ -41,7 +41,7 @@ SECTIONS = {
 }
 
 
-LOWEST_FIRST = {COLUMNS[name][0] for name in ("test", "hours", "parameters", "flops")} | {
+LOWEST_FIRST = {COLUMNS[name][0] for name in ("test", "more_seeds", "hours", "parameters", "flops")} | {
     *("Row", "Seed", "CPU minutes", "Minutes", "Cell", "Code")
 }
 """Headings of the columns whose first click puts the lowest on top: costs, p, and what is no better or worse."""
@@ -128,7 +128,7 @@ def _facts(frame: pd.DataFrame, plan: Plan) -> list[tuple[str, str]]:
         ("rows", str(len(plan.rows))),
         ("seeds", ", ".join(map(str, plan.seeds))),
         ("teacher", f"{100 * accuracy:.2f} %" if accuracy is not None else "not known"),
-        (f"{cost.attrs['unit']} hours", f"{_hours(frame, cost.attrs['unit']):.2f}"),
+        (f"{cost.attrs['unit']} hours", rounded_cost(_hours(frame, cost.attrs["unit"]))),
     ]
     return facts
 
@@ -256,7 +256,7 @@ def _state(frame: pd.DataFrame, plan: Plan) -> list[tuple[str, list[tuple[str, s
 def _cost(frame: pd.DataFrame, plan: Plan) -> str:
     distinct = frame[frame["status"] == "done"].drop_duplicates("cell")
     unit = cost_table(frame, plan=plan, networks={}).attrs["unit"]
-    hours = f"{_hours(frame, unit):.2f} {unit} hours of training"
+    hours = f"{rounded_cost(_hours(frame, unit))} {unit} hours of training"
     return f"{len(distinct)} distinct finished runs, {hours}; evaluations come on top."
 
 

@@ -7,11 +7,11 @@ import pandas as pd
 
 from harness.records import Plan
 from reports.checks import check_columns
-from reports.comparison import comparison
+from reports.comparison import comparison, seeds_to_add
 from reports.cost import Networks, cost_table
 from reports.formats import FORMATS, write
 from reports.published import Published
-from reports.sheet import DAGGER, MISSING, PLUS_MINUS, Column, Entry, Sheet, marks, mean_and_sd, rounded
+from reports.sheet import DAGGER, MISSING, PLUS_MINUS, Column, Entry, Sheet, marks, mean_and_sd, rounded, rounded_cost
 from reports.table import SELECTIONS, ablation_table, accuracy_by_seed, ranked_accuracy, ranked_words, real_rows
 
 COLUMNS: dict[str, tuple[str, bool]] = {
@@ -20,6 +20,7 @@ COLUMNS: dict[str, tuple[str, bool]] = {
     "difference": ("Difference (points)", True),
     "difference_interval": ("95 % interval of the difference", False),
     "test": ("Sign-flip test (Holm)", False),
+    "more_seeds": ("More seeds", True),
     "runs": ("Runs", True),
     "hours": ("Hours a run", True),
     "parameters": ("Parameters (M)", True),
@@ -94,6 +95,8 @@ def caption(
     missing = len(plan.cells) - done - len(diverged)
     if missing:
         sentences.append(f"{missing} of {len(plan.cells)} runs missing ({failed} failed)")
+    if lacking := int(frame.loc[frame["status"] == "done", selection].isna().sum()):
+        sentences.append(f"{lacking} of {done} finished runs have not recorded this accuracy")
     if len(diverged):
         named = "; ".join(f"{row}, seed {seed}" for row, seed in zip(diverged["row"], diverged["seed"], strict=True))
         sentences.append(f"{len(diverged)} of {len(plan.cells)} runs diverged, so that they have no accuracy: {named}")
@@ -105,6 +108,7 @@ def caption(
 EXPLAINED = {
     "interval": "95 % intervals: BCa bootstrap over seeds, too narrow where they are few",
     "test": "Test: exact sign flips of paired differences, Holm's correction",
+    "more_seeds": "More seeds: what a difference like the one seen takes to be found in 4 of 5 cases",
     "parameters": "Parameters and GFLOPs: of the student, for one image",
 }
 
@@ -133,28 +137,32 @@ def _entries(
 
         return entry
 
+    def more_seeds(row: str) -> Entry:
+        return Entry("") if row == plan.reference else seeds_to_add(compared.loc[row])
+
     def price(name: str) -> Callable[[str], Entry]:
-        return lambda row: Entry(_small(cost.at[row, name]) or MISSING, cheapest[name].get(row, ""))
+        return lambda row: Entry(rounded_cost(cost.at[row, name]) or MISSING, cheapest[name].get(row, ""))
 
     return {
         "accuracy": accuracy,
         "interval": spread("low", "high", ".2f"),
         "difference": difference,
         "difference_interval": spread("difference_low", "difference_high", "+.2f"),
-        "test": lambda row: Entry(str(compared.at[row, "verdict"])),
+        "test": lambda row: Entry(str(compared.at[row, "verdict"]), sorts_by=_known(compared.at[row, "p_holm"])),
+        "more_seeds": more_seeds,
         "runs": lambda row: Entry(str(table.at[row, "done"])),
         **{name: price(name) for name in cheapest},
     }
 
 
-def _small(value: float) -> str:
-    """Return a cost with two decimals, or of one that is below a tenth three digits."""
-    return rounded(value, ".3g" if 0 < value < 0.1 else ".2f")
+def _known(value: float) -> float | None:
+    return None if pd.isna(value) else float(value)
 
 
 def _cheapest(values: "pd.Series[Any]") -> dict[str, str]:
     """Return the marks of the lowest values; none where all are the same."""
-    found = marks({str(row): float(value) for row, value in values.items()}, highest=False)
+    named = {str(row): float(value) for row, value in values.items()}
+    found = marks(named, highest=False, shown_as=rounded_cost)
     return found if len(set(found.values())) > 1 else {}
 
 
@@ -184,7 +192,7 @@ def ablation_sheet(
         raise ValueError(f"The columns must be among {list(COLUMNS)}, but {unknown[0]!r} is not.")
     check_columns(frame, plan=plan, stale=stale)
     table = ablation_table(frame, plan=plan, selection=selection)
-    needs_statistics = {"interval", "difference_interval", "test"} & {*columns}
+    needs_statistics = {"interval", "difference_interval", "test", "more_seeds"} & {*columns}
     compared = comparison(frame, plan=plan, selection=selection) if needs_statistics else pd.DataFrame()
     cost = cost_table(frame, plan=plan, networks=networks or {})
     counted = stale_runs(frame, stale).groupby(frame["row"]).sum().reindex(list(plan.rows), fill_value=0)
@@ -211,10 +219,10 @@ def _numbers(table: pd.DataFrame, compared: pd.DataFrame, cost: pd.DataFrame, co
         "interval": ["low", "high"],
         "difference_interval": ["difference_low", "difference_high"],
         "test": ["pairs", "p", "p_holm", "detectable", "seeds_needed"],
+        "more_seeds": ["pairs", "detectable", "seeds_needed"],
     }
-    for name, found in asked.items():
-        if name in columns:
-            numbers = numbers.join(compared[found])
+    found = dict.fromkeys(each for name, each_of in asked.items() if name in columns for each in each_of)
+    numbers = numbers.join(compared[list(found)]) if found else numbers
     return numbers.join(cost[[name for name in cost if name in columns]])
 
 

@@ -94,6 +94,11 @@ def smallest_p(seeds: int) -> float:
     return min(1.0, 2.0 ** (1 - seeds))
 
 
+def fewest_seeds(tests: int) -> int:
+    """Return how many pairs a sign-flip test needs to be able to show anything among so many ``tests``, by Holm."""
+    return next(n for n in range(2, MOST_SEEDS) if smallest_p(n) * tests <= LEVEL)
+
+
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """Return the p-values corrected for their number, by Holm (1979), "A simple sequentially rejective multiple test
     procedure"; NaN stays, and does not count.
@@ -147,7 +152,7 @@ def seeds_needed(mean: float, sd: float, *, tests: int = 1) -> int | None:
     """
     if np.isnan(mean) or np.isnan(sd) or mean == 0:
         return None
-    least = next(n for n in range(2, MOST_SEEDS) if smallest_p(n) * tests <= LEVEL)
+    least = fewest_seeds(tests)
     if sd == 0 or _power(abs(mean) / sd, least) >= POWER:
         return least
     effect = abs(mean) / sd

@@ -82,7 +82,7 @@ ColumnsOption = Annotated[
     typer.Option(
         "--columns",
         metavar="all|NAME,...",
-        help="accuracy, interval, difference, difference_interval, test, runs, hours, parameters, flops; "
+        help="accuracy, interval, difference, difference_interval, test, more_seeds, runs, hours, parameters, flops; "
         "by default accuracy,difference,runs.",
     ),
 ]
@@ -159,7 +159,11 @@ def report(
 
 
 def _say_others(plan: Plan, store: Store) -> None:
-    """Name the store's other plans of the grid, with the options that mean them, where nothing of this one is done."""
+    """Name the store's other plans of the grid, with the options that mean them, where nothing of this one is done; or
+    say that there is no store."""
+    if not store.root.is_dir():
+        errors.print(f"Nothing is done: there is no store at {store.root}.", markup=False)
+        return
     if any(store.read(cell_id).ended for cell_id in plan.ids):
         return
     others = [other for other in read_plans(store.root) if other.grid == plan.grid and other.key != plan.key]

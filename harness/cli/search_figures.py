@@ -33,37 +33,43 @@ def search_figure(name: str, store: Store, study: str, *, evaluator: str) -> "tu
     """
     import pandas as pd
 
-    from harness.search.trials import find_study, read_trials, study_objectives, trial_lines
+    from harness.search.trials import find_study, objective_order, read_trials, study_objectives, trial_lines
     from reports import figures
 
     folder = find_study(store, study)
     trials, objectives = read_trials(folder), study_objectives(folder)
-    lines = pd.DataFrame(trial_lines(trials), columns=None if trials else ["number", "state", "value", "value_2"])
+    found = trial_lines(trials, objectives)
+    lines = pd.DataFrame(found, columns=None if trials else ["number", "state", "value", "value_2"])
     lines = lines.astype({"value": float, "value_2": float})
-    title = objectives[0].title
+    first, *others = objective_order(objectives)
+    objective = objectives[first]
     match name:
         case "history":
-            return figures.search_history(lines, objective=title), None, ""
+            return figures.search_history(lines, objective=objective.axis), None, ""
         case "parallel":
             parameters = [str(column) for column in lines if column not in ("number", "state", "value", "value_2")]
-            return figures.parallel_coordinates(lines, parameters=parameters, objective=title), None, ""
+            return figures.parallel_coordinates(lines, parameters=parameters, objective=objective.axis), None, ""
         case "front":
-            if len(objectives) < 2:
+            if not others:
                 raise ConfigError(
-                    f"`dfkd figure front` needs a search of two objectives, but {folder.name!r} has {title} alone."
+                    "`dfkd figure front` needs a search of two objectives, but "
+                    f"{folder.name!r} has {objective.title} alone."
                 )
-            second = objectives[1]
-            front = figures.objective_front(lines, objectives=(title, second.title), minimised=second.minimised)
+            second = objectives[others[0]]
+            axes = (objective.axis, second.axis)
+            front = figures.objective_front(lines, objectives=axes, minimised=second.minimised)
             return front, None, ""
         case _:
             from harness.search.importances import SEED, parameter_importances
 
             with Console(stderr=True).status("Resampling the trials"):
-                found = parameter_importances(trials, evaluator=evaluator, direction=objectives[0].direction)
-            table = figures.importance_table(found.shares, found.resampled)
-            notes = importance_notes(found, evaluator)
-            drawn = figures.importances(table, objective=title, notes=notes)
-            table = table.assign(evaluator=evaluator, trials=found.trials, resamples=found.resamples, seed=SEED)
+                judged = parameter_importances(
+                    trials, evaluator=evaluator, direction=objective.direction, objective=first
+                )
+            table = figures.importance_table(judged.shares, judged.resampled)
+            notes = importance_notes(judged, evaluator)
+            drawn = figures.importances(table, objective=objective.title, notes=notes)
+            table = table.assign(evaluator=evaluator, trials=judged.trials, resamples=judged.resamples, seed=SEED)
             shown = table[["parameter", "share", "low", "high"]].to_string(index=False, float_format="{:.3f}".format)
             return drawn, table, "\n".join([shown, *notes])
 

@@ -78,8 +78,9 @@ def parameter_importances(
     *,
     evaluator: str = "ped-anova",
     direction: StudyDirection = StudyDirection.MAXIMIZE,
+    objective: int = 0,
 ) -> Importances:
-    """Return how much each parameter matters to the first objective, which is sought in ``direction``.
+    """Return how much each parameter matters to the objective at a position, which is sought in ``direction``.
 
     Trials that failed or were stopped early do not count. Equal calls give equal numbers.
 
@@ -87,7 +88,11 @@ def parameter_importances(
         StoreError: there are fewer than ``ENOUGH`` finished trials, their values are all the same, or the evaluator can
             judge none of their parameters.
     """
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.values]
+    complete = [
+        _valued(trial, trial.values[objective])
+        for trial in trials
+        if trial.state == TrialState.COMPLETE and trial.values
+    ]
     if len(complete) < ENOUGH:
         raise StoreError(
             f"Importances need at least {ENOUGH} finished trials, but the search has {len(complete)} of {len(trials)}. "
@@ -113,6 +118,11 @@ def parameter_importances(
     return Importances(shares, resampled, len(complete), tuple(name for name in every if name not in judged))
 
 
+def _valued(trial: FrozenTrial, value: float) -> FrozenTrial:
+    """Return a finished trial with one value alone."""
+    return optuna.trial.create_trial(value=value, params=trial.params, distributions=trial.distributions)
+
+
 def _constant(trials: Sequence[FrozenTrial]) -> bool:
     return len({trial.values[0] for trial in trials}) == 1
 
@@ -130,12 +140,7 @@ def _shares(
 ) -> dict[str, float]:
     """Return the shares of those of ``names`` that a trial has."""
     study = optuna.create_study(direction=direction)
-    study.add_trials(
-        [
-            optuna.trial.create_trial(value=trial.values[0], params=trial.params, distributions=trial.distributions)
-            for trial in trials
-        ]
-    )
+    study.add_trials(trials)
     present = [name for name in names if any(name in trial.params for trial in trials)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PED-ANOVA is marked as experimental

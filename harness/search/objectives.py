@@ -51,6 +51,15 @@ class Objective:
         """Return what is sought, as Optuna has it."""
         return StudyDirection.MINIMIZE if self.minimised else StudyDirection.MAXIMIZE
 
+    @property
+    def axis(self) -> str:
+        """Return what stands at an axis of its values, which are ``on_axis``."""
+        return f"{self.title} (%)" if self.fraction else self.title
+
+    def on_axis(self, value: float | None) -> float | None:
+        """Return ``value`` in the unit of ``axis``."""
+        return 100 * value if self.fraction and value is not None else value
+
     def gain(self, value: float, reference: float) -> float:
         """Return by how much ``value`` is better than ``reference``."""
         return reference - value if self.minimised else value - reference

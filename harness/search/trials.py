@@ -1,5 +1,6 @@
 """What a search has tried, read from its journal without holding it: for figures."""
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,19 @@ def read_trials(folder: Path) -> list[FrozenTrial]:
     return optuna.load_study(study_name=latest, storage=storage).get_trials(deepcopy=False)
 
 
-def trial_lines(trials: list[FrozenTrial]) -> list[dict[str, Any]]:
-    """Return a line per trial: ``number``, ``state``, ``value``, ``value_2`` of a second objective, its parameters."""
+def objective_order(objectives: Sequence[Objective]) -> list[int]:
+    """Return the positions of the objectives as a figure has them: how well a student does before what it costs."""
+    return sorted(range(len(objectives)), key=lambda position: objectives[position].beside)
+
+
+def trial_lines(trials: Sequence[FrozenTrial], objectives: Sequence[Objective]) -> list[dict[str, Any]]:
+    """Return a line per trial: ``number``, ``state``, ``value`` of the first in ``objective_order``, in the unit of its
+    axis, ``value_2`` of the second, and the parameters."""
+    order = objective_order(objectives)
     lines = []
     for trial in trials:
-        values = [*(trial.values or []), None, None][:2]
-        line: dict[str, Any] = {"number": trial.number, "state": trial.state.name, "value": values[0]}
-        lines.append(line | {"value_2": values[1]} | trial.params)
+        values = [objectives[i].on_axis(trial.values[i]) for i in order] if trial.values else []
+        first, second, *_ = [*values, None, None]
+        line: dict[str, Any] = {"number": trial.number, "state": trial.state.name, "value": first, "value_2": second}
+        lines.append(line | trial.params)
     return lines

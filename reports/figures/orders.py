@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from harness.records import Plan
 from reports.errors import ReportError
-from reports.figures.runs import ENOUGH, selected, varied_settings
+from reports.figures.runs import ENOUGH, finished, selected, varied_settings
 from reports.figures.style import label_room, looks, new_figure, outer_legend, plain, styled, tilt_labels
 from reports.frame import SETTING
 from reports.statistics import mean_interval
@@ -26,9 +26,9 @@ def order_comparison(frame: pd.DataFrame, *, plan: Plan, selection: str = "last"
     no room beside one another are tilted.
 
     Raises:
-        ReportError: the rows do not vary the orders, or vary something else as well.
+        ReportError: no run is done, or the rows do not vary the orders, or vary something else as well.
     """
-    done = frame[frame["status"] == "done"]
+    done = finished(frame, plan, selection)
     _check(done, plan)
     mixtures = done[f"{SETTING}{ORDERS}"].where(done[f"{SETTING}{WEIGHT}"].astype(float) != 0, NONE)
     names = sorted(mixtures.unique(), key=_rank)

@@ -14,7 +14,7 @@ from reports.errors import ReportError
 from reports.figures.style import COLOURS, new_figure, outer_legend, plain, point_looks, styled
 from reports.frame import SETTING
 from reports.statistics import mean_interval
-from reports.table import SELECTIONS, accuracy_by_seed
+from reports.table import SELECTIONS, ablation_table, accuracy_by_seed, ranked_accuracy, ranked_words
 
 ENOUGH = 3
 """Seeds below which no interval is drawn."""
@@ -53,6 +53,16 @@ def row_plot(frame: pd.DataFrame, *, plan: Plan, selection: str = "last") -> Fig
     return figure
 
 
+def finished(frame: pd.DataFrame, plan: Plan, selection: str) -> pd.DataFrame:
+    """Return the lines of runs that are done and have the selected accuracy; raise ReportError if there are none."""
+    done = frame[(frame["status"] == "done") & frame[selection].notna()]
+    if done.empty:
+        raise ReportError(
+            f"A run must be done, with {SELECTIONS[selection]}, to be drawn, but none of {plan.grid!r} is."
+        )
+    return done
+
+
 def varied_settings(frame: pd.DataFrame) -> list[str]:
     """Return the fields of the configuration, but the seed, that differ among the runs, in the frame's order."""
     fields = [name for name in frame if str(name).startswith(SETTING) and name != f"{SETTING}seed"]
@@ -66,10 +76,13 @@ def response_curve(frame: pd.DataFrame, *, plan: Plan, selection: str = "last", 
     one that the rows vary.
 
     Raises:
-        ReportError: the rows vary no numeric field, or several.
+        ReportError: the rows vary no numeric field, or several, or ``field`` is not numeric.
     """
+    done = finished(frame, plan, selection).drop_duplicates("cell")  # one that two rows share is one run
     key = field or _one_field(frame, plan)
-    done = frame[frame["status"] == "done"].drop_duplicates("cell")  # one that two rows share is one run
+    if not pd.api.types.is_numeric_dtype(_known(done, key)):
+        values = ", ".join(map(str, _known(done, key).unique()))
+        raise ReportError(f"A response curve must be over a numeric field, but {key} of {plan.grid!r} is: {values}.")
     done = done.assign(x=done[f"{SETTING}{key}"].astype(float))
     _refuse_pools(done, key, plan)
     groups: Any = done.groupby("x")
@@ -132,8 +145,8 @@ def interaction_map(frame: pd.DataFrame, *, plan: Plan, selection: str = "last")
     Raises:
         ReportError: the rows are neither.
     """
-    keys = varied_settings(frame)
-    done = frame[frame["status"] == "done"]
+    done = finished(frame, plan, selection)
+    keys = varied_settings(done)
     if len(keys) == 2:
         # Rows with the same settings are the same cell.
         means = (
@@ -141,7 +154,7 @@ def interaction_map(frame: pd.DataFrame, *, plan: Plan, selection: str = "last")
         )
         return _heat_map(means.unstack(), keys[1], keys[0], selected("accuracy (%)", selection, width=26), signed=False)
     table = _interactions(done, keys, selection) if len(keys) > 2 else None
-    if table is None:
+    if table is None or table.isna().all(axis=None):
         raise ReportError(
             f"The rows must vary two fields, or switch parts off alone and in pairs, but those of {plan.grid!r} vary: "
             f"{', '.join(keys) or 'none'}. Grids of `product` or `pairwise` do (docs/grids.md)."
@@ -194,12 +207,17 @@ def _heat_map(table: pd.DataFrame, across: str, down: str, unit: str, *, signed:
             else:
                 axes.text(j, i, "--", ha="center", va="center", color="#555555", fontsize=8)
         tilt: dict[str, Any] = {"rotation": 20, "ha": "right", "rotation_mode": "anchor"} if signed else {}
-        axes.set_xticks(range(table.shape[1]), [str(name) for name in table.columns], **tilt)
-        axes.set_yticks(range(table.shape[0]), [str(name) for name in table.index])
+        axes.set_xticks(range(table.shape[1]), [_value(name) for name in table.columns], **tilt)
+        axes.set_yticks(range(table.shape[0]), [_value(name) for name in table.index])
         axes.set_xlabel(across)
         axes.set_ylabel(down)
         figure.colorbar(image, ax=axes, label=unit)
     return figure
+
+
+def _value(name: Any) -> str:
+    """Return a value of a field as a person writes it."""
+    return f"{name:g}" if isinstance(name, float) else str(name)
 
 
 def cost_front(
@@ -207,24 +225,33 @@ def cost_front(
 ) -> Figure:
     """Return the rows' mean accuracy against a ``cost`` of ``cost_table``, with the front that no row beats.
 
+    The front is of the rows that a table ranks: those whose runs are all done, without students of real images beside
+    data-free ones.
+
     Raises:
         ReportError: the cost of no finished row is known.
     """
-    accuracy = accuracy_by_seed(frame, plan=plan, selection=selection).mean()
+    accuracy: Any = ablation_table(frame, plan=plan, selection=selection)
     table = cost_table(frame, plan=plan, networks=networks or {})
-    points = pd.DataFrame({"cost": table[cost], "accuracy": accuracy}).dropna()
+    ranked = pd.Series(ranked_accuracy(accuracy, frame)).notna()
+    points = pd.DataFrame({"cost": table[cost], "accuracy": accuracy["accuracy"], "ranked": ranked}).dropna()
     points = points.sort_values(["cost", "accuracy"], ascending=[True, False])
     if points.empty:
         raise ReportError(f"A row must be done and its {cost} known, but none of {plan.grid!r} is.")
-    front = points[points["accuracy"] > points["accuracy"].cummax().shift(fill_value=-1.0)]
+    rivals = points[points["ranked"]]
+    front = rivals[rivals["accuracy"] > rivals["accuracy"].cummax().shift(fill_value=-1.0)]
     titles = {"hours": f"{table.attrs['unit']} hours a run", "parameters": "parameters (M)", "flops": "GFLOPs"}
     with styled():
         figure = new_figure()
         axes = figure.subplots()
-        axes.step(front["cost"], front["accuracy"], where="post", color=COLOURS[0], label="not beaten by a cheaper row")
+        if len(front):
+            label = f"among {ranked_words(frame)},\nnot beaten by a cheaper one"
+            axes.step(front["cost"], front["accuracy"], where="post", color=COLOURS[0], label=label)
         for row, look in zip(plan.rows, point_looks(len(plan.rows)), strict=True):
             if row in points.index:
-                axes.plot(points.loc[[row], "cost"], points.loc[[row], "accuracy"], **look, label=plain(row))
+                done, planned = accuracy.at[row, "done"].split("/")
+                label = plain(row if done == planned else f"{row} ({done}/{planned})")
+                axes.plot(points.loc[[row], "cost"], points.loc[[row], "accuracy"], **look, label=label)
         axes.set_xlabel(titles[cost])
         axes.locator_params(axis="x", nbins=5)
         axes.set_ylabel(selected("accuracy (%), mean over seeds", selection))

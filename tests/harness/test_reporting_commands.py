@@ -59,6 +59,13 @@ def test_report_as_a_page_and_as_a_workbook(run, filled, tmp_path):
     assert pd.read_excel(tmp_path / "table.xlsx", index_col=0).loc["+ SFCL", "accuracy"] == pytest.approx(25.0)
 
 
+def test_a_table_of_a_store_that_is_not_there_says_so(run, tmp_path):
+    status, out, err = run("report", "table3", *WHERE, "--store", str(tmp_path / "typo"))
+    assert (status, "+ SFCL" in out) == (0, True)
+    assert err == f"Nothing is done: there is no store at {tmp_path / 'typo'}.\n"
+    assert not (tmp_path / "typo").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

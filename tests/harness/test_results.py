@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.reproduction import stored_arguments
 from harness.records import read_plans
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 ARCHIVES = sorted(RESULTS.glob("*/runs.tar.gz"))
+
+NO_TABLES = {"README.md", "accuracy-over-time.csv", "importances.csv"}
+"""Pages, and numbers of figures, which have tests of their own."""
 
 
 @pytest.mark.parametrize("archive", ARCHIVES, ids=[path.parent.name for path in ARCHIVES])
@@ -25,6 +29,7 @@ def test_paper_makes_the_committed_tables_again(run, tmp_path, archive):
     }
     committed = {path.name for path in archive.parent.iterdir()} & made
     assert {f"{grid}{end}" for grid in grids for end in (".md", ".csv", "-runs.md")} <= committed
+    assert {path.name for end in ("md", "csv") for path in archive.parent.glob(f"*.{end}")} - NO_TABLES <= committed
     for name in sorted(committed):
         assert (out / name).read_bytes() == (archive.parent / name).read_bytes(), name
 
@@ -46,6 +51,17 @@ def test_the_curve_of_birds_over_time_is_made_again(run, tmp_path):
     assert out.with_suffix(".csv").read_bytes() == (RESULTS / "birds" / "accuracy-over-time.csv").read_bytes()
     page = (RESULTS / "birds" / "README.md").read_text()
     assert all(f"    {line}\n" in page for line in told.splitlines()[:-1])
+
+
+@pytest.mark.parametrize(("folder", "grid"), [("methods-birds", "table1"), ("own-best", "own_best")])
+def test_the_curves_of_methods_over_time_are_made_again(run, tmp_path, folder, grid):
+    store, out = tmp_path / "runs", tmp_path / "time"
+    assert run("import-store", str(RESULTS / folder / "runs.tar.gz"), "--store", str(store))[0] == 0
+    (plan,) = (plan for plan in read_plans(store) if plan.grid == grid)
+    options = [*stored_arguments(plan, store), "--over", "cpu-minutes", "--teacher-share", "0.7", "--out", str(out)]
+    status, _, stderr = run("figure", "curves", grid, *options)
+    assert (status, stderr) == (0, "")
+    assert out.with_suffix(".csv").read_bytes() == (RESULTS / folder / "accuracy-over-time.csv").read_bytes()
 
 
 def test_the_figures_of_the_search_are_made_again(run, tmp_path):

@@ -47,8 +47,9 @@ def test_a_metric_that_some_runs_lack_is_missing_there(tmp_path):
     write_json(tmp_path / "cells" / "00" / "result.json", {"last": 0.5, "best_on_test": 0.6})
     write_json(tmp_path / "cells" / "01" / "result.json", {"last": 0.5})
     frame = runs_frame(tmp_path, plan)
-    oracle = ablation_sheet(frame, plan=plan, selection="best_on_test").lines[0]
-    assert (oracle[1].text, oracle[3].text) == ("60.00", "1/2")
+    sheet = ablation_sheet(frame, plan=plan, selection="best_on_test")
+    assert (sheet.lines[0][1].text, sheet.lines[0][3].text) == ("60.00", "1/2")
+    assert "4 of 6 runs missing (0 failed). 1 of 2 finished runs have not recorded this accuracy." in sheet.caption
     assert frame["validation_last"].isna().all()
 
 

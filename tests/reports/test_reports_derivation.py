@@ -34,6 +34,20 @@ def test_the_test_by_hand(frame):
     assert derivation("test", frame, plan=PLAN, row="A") == ["It is the reference itself, which is not tested."]
 
 
+def test_the_seeds_that_are_lacking_by_hand(frame):
+    # B - A is 1, 2, 3: of sd 1. Two rows are tested, and 2 x 2 / 2^n is below 0.05 from n = 7 on; the t-test asks 5.
+    found = derivation("more_seeds", frame, plan=PLAN, row="B")
+    assert found[0].startswith(
+        "A paired t-test of 3 differences, 1.00, 2.00, 3.00, of sd 1.00, finds a true difference of "
+    )
+    assert found[1].startswith(
+        "For the one seen, +2.00, it takes 7, and never fewer than 7, below which a sign-flip test "
+    )
+    assert found[2] == "In the table, besides the 3: 4"
+    (alone,) = derivation("more_seeds", frame, plan=PLAN, row="A")
+    assert alone == "It is the reference itself, which has no difference."
+
+
 def test_costs_and_runs_by_hand(frame):
     # C has 3600 and 7200 s: 5400 s, one and a half hours.
     (hours,) = derivation("hours", frame, plan=PLAN, row="C")
@@ -60,7 +74,9 @@ def test_the_runs_of_a_mean_and_of_an_interval(frame):
     ]
 
 
-@pytest.mark.parametrize("number", ["accuracy", "interval", "difference", "difference_interval", "test", "hours"])
+@pytest.mark.parametrize(
+    "number", ["accuracy", "interval", "difference", "difference_interval", "test", "more_seeds", "hours"]
+)
 def test_it_ends_with_what_the_table_shows(frame, number):
     sheet = ablation_sheet(frame, plan=PLAN, columns=[number], networks=NETWORKS)
     for row, (_, entry) in zip(ROWS, sheet.lines, strict=True):

@@ -68,6 +68,7 @@ def test_a_heat_map_of_a_product():
     plan, frame = make(rows)
     axes = interaction_map(frame, plan=plan).axes[0]
     assert [text.get_text() for text in axes.texts] == ["10.0", "18.0", "20.0", "28.0"]
+    assert [label.get_text() for label in (*axes.get_yticklabels(), *axes.get_xticklabels())] == ["1", "2", "0", "8"]
 
 
 def test_interactions_of_pairs_by_hand():
@@ -92,6 +93,14 @@ def test_interactions_of_pairs_by_hand():
     plan, frame = make({"a": ({MHAD: 1.0}, [1, 2, 3]), "b": ({MHAD: 0.0}, [1, 2, 3])})
     with pytest.raises(ReportError, match=f"vary: {MHAD}. Grids of `product` or `pairwise`"):
         interaction_map(frame, plan=plan)
+    # Of runs that have no such number nothing is drawn, nor of interactions without their parts alone.
+    plan, frame = make({f"{b} {g}": ({MHAD: b, SFCL: g}, [1] * 3) for b in (1.0, 2.0) for g in (0.0, 8.0)})
+    for draw in (interaction_map, response_curve, order_comparison):
+        with pytest.raises(ReportError, match=r"with mean accuracy over the final epochs .* none of 'g' is"):
+            draw(frame.assign(final_mean=np.nan), plan=plan, selection="final_mean")
+    plan, frame = make({"full": rows["full"], "w/o MS": rows["w/o MS"], "w/o ML": rows["w/o ML"]})
+    with pytest.raises(ReportError, match=f"vary: {MHAD}, {SFCL}, {LAMBDA}. Grids of"):
+        interaction_map(frame, plan=plan)
 
 
 def test_the_front_leaves_out_what_a_cheaper_row_beats():
@@ -101,6 +110,18 @@ def test_the_front_leaves_out_what_a_cheaper_row_beats():
     assert axes.lines[0].get_ydata().tolist() == pytest.approx([10, 30, 40])
     with pytest.raises(ReportError, match="parameters known"):
         cost_front(frame, plan=plan, cost="parameters")
+
+
+def test_the_front_is_of_the_rows_that_a_table_ranks():
+    data_free, real = {"method": "dfkd_fgvc"}, {"method": "scratch"}
+    rows = {"a": (real, [90] * 3), "bb": (data_free, [80, 80, None]), "ccc": (data_free, [10] * 3)}
+    plan, frame = make(rows | {"dddd": (data_free, [20] * 3)})
+    front, *points = cost_front(frame, plan=plan).axes[0].lines
+    assert front.get_ydata().tolist() == pytest.approx([10, 20])
+    assert front.get_label() == "among complete data-free rows,\nnot beaten by a cheaper one"
+    assert [point.get_label() for point in points] == ["a", "bb (2/3)", "ccc", "dddd"]
+    plan, frame = make({"a": (data_free, [1, None, None])})
+    assert [line.get_label() for line in cost_front(frame, plan=plan).axes[0].lines] == ["a (1/3)"]
 
 
 TRIALS = pd.DataFrame(
@@ -234,6 +255,9 @@ def test_a_response_curve_counts_a_shared_cell_once_and_does_not_pool_what_diffe
     plan, frame = make(rows)
     with pytest.raises(ReportError, match=f"one value of {MHAD} must be alike .* differ in {SFCL} too"):
         response_curve(frame, plan=plan, field=MHAD)
+    plan, frame = make({name: ({"student.architecture": name}, [1, 2, 3]) for name in ("resnet8", "resnet14")})
+    with pytest.raises(ReportError, match=r"numeric field, but student\.architecture of 'g' is: resnet8, resnet14\."):
+        response_curve(frame, plan=plan, field="student.architecture")
     # Rows that vary two fields together have one run a value and seed.
     plan, frame = make({"a": ({MHAD: 1.0, SFCL: 0.0}, [1, 2, 3]), "b": ({MHAD: 2.0, SFCL: 1.0}, [1, 2, 3])})
     assert response_curve(frame, plan=plan, field=MHAD).axes[0].get_xlabel() == MHAD

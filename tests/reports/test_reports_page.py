@@ -157,7 +157,10 @@ def test_where_the_options_are_not_known_it_says_so(store):
 
 def test_an_entry_that_is_a_sentence_has_the_room_of_one(store):
     # "+ SFCL" has two seeds, of the three that are planned, in common with the reference.
-    assert "<td class=words>n = 2 too small to test" in page(StoreSource(store), PLAN)
+    text = page(StoreSource(store), PLAN)
+    assert '<td class=words data-value="0.5">n = 2 too small to test' in text
+    styles = re.findall(r"^td.*white-space: (\w+)", text, re.MULTILINE)
+    assert styles == ["nowrap", "normal"]  # the latter is for words, whose p they are sorted by, and comes last
 
 
 def test_an_empty_store_has_a_page(tmp_path):

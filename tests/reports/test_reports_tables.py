@@ -1,6 +1,7 @@
 """What a table can hold besides the means: intervals, tests, costs, the paper's figures; and what it refuses."""
 
 import io
+import re
 from dataclasses import replace
 
 import pandas as pd
@@ -8,6 +9,8 @@ import pytest
 
 from harness.records import Plan, PlannedCell
 from reports import COLUMNS, ReportError, ablation_sheet, comparison, in_words, published, write
+from reports.formats import html_table
+from reports.sheet import Column, Entry, Sheet
 
 NAN = float("nan")
 CONTEXT = {"dataset": "CUB200", "student": "resnet18", "epochs": 2}
@@ -92,6 +95,32 @@ def test_all_columns_and_the_direction_of_marks():
         1.82,
         31.0,
     ]
+
+
+def test_costs_below_a_tenth_have_three_digits_and_are_ranked_by_them():
+    frame = make_frame(PLAN, VALUES).assign(cpu_seconds=[seconds for s in (211, 220, 324, 7200) for seconds in [s] * 3])
+    sheet = ablation_sheet(frame, plan=PLAN, columns=("hours",))
+    # 211 s are 0.05861 hours, 220 s 0.06111, 324 s 0.09.
+    assert [(line[1].text, line[1].mark) for line in sheet.lines] == [
+        ("0.0586", "best"), ("0.0611", "second"), ("0.09", ""), ("2.00", ""),
+    ]  # fmt: skip
+
+
+def test_how_many_more_seeds_a_row_needs():
+    plan = make_plan(["a", "b", "c", "d", "e"])
+    values = {"a": [10, 10, 10], "b": [20, 21, 22], "c": [10, 11, 12], "d": [11, 9, 10], "e": [12, None, None]}
+    sheet = ablation_sheet(make_frame(plan, values), plan=plan, columns=("more_seeds", "test"))
+    entries = [line[1] for line in sheet.lines]
+    # Four rows are tested: 4 x 2 / 2^n is below 0.05 from n = 8 on, which is enough for 11 points with an sd of 1: 5
+    # more. One point with an sd of 1 takes 10 pairs by the t-test: statsmodels' TTestPower gives 9.94. No difference
+    # takes more than there is, and one seed tells nothing.
+    assert [entry.text for entry in entries] == ["", "5", "7", "> 1000", "--"]
+    assert "More seeds: what a difference like the one seen takes" in sheet.caption
+    # A page sorts the test by its p, whatever its words begin with: 4 x 0.25; of a single seed and no difference 1.
+    assert [line[2].sorts_by for line in sheet.lines] == [None, 1.0, 1.0, 1.0, 1.0]
+    numbers = pd.read_csv(io.StringIO(write(sheet, "csv")), index_col="row")
+    assert numbers.loc["b", ["pairs", "seeds_needed"]].tolist() == [3, 8]
+    assert list(numbers).count("pairs") == 1
 
 
 def test_gpu_hours_where_every_run_had_one():
@@ -210,6 +239,22 @@ def test_names_with_special_characters_in_html():
     assert '<th scope="row">&lt;b&gt;&amp;&quot;x&quot;</th>' in text
     assert '<td data-value="50.0"><b>50.00</b></td>' in text
     assert '<td class=number data-value="-1.0">-1.00</td>' in text
+
+
+def test_a_page_sorts_numbers_by_value_and_ids_that_begin_with_a_digit_as_words():
+    texts = {
+        "12ab": None,
+        "3.50 \u00b1 0.10": 3.5,
+        "-1.25 to +2.00": -1.25,
+        "2/3": 2.0,
+        "0.0586": 0.0586,
+        "1e-05": 1e-5,
+    }
+    columns = tuple(Column(str(i)) for i in range(len(texts) + 2))
+    line = (Entry("9 rows"), *map(Entry, texts), Entry("higher (p = 0.03)", sorts_by=0.03))
+    found = re.findall(r"<td[^>]*>", html_table(Sheet("x", "x", columns, (line,), pd.DataFrame())))
+    keys = [float(value[1]) if (value := re.search(r'data-value="(.+?)"', each)) else None for each in found]
+    assert keys == [*texts.values(), 0.03]
 
 
 def test_an_unknown_column_lists_what_exists():
