@@ -61,9 +61,9 @@ def write_grid(path: Path, rows: int) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def fill(store: Store, grid: Path, *, epochs: int, options: list[str], about: Mapping[str, Any]) -> int:
-    """Train a teacher, plan the grid and make up its results, computed ``about`` so; return the number of cells."""
-    subprocess.run([*DFKD, "teacher", "digits", *options], check=True, stdout=subprocess.DEVNULL)
+def fill(store: Store, grid: Path, *, epochs: int, about: Mapping[str, Any]) -> int:
+    """Plan the grid in a store that has its teacher and make up its results, computed ``about`` so; return the number
+    of cells."""
     request = expand(
         load_grid(str(grid)),
         dataset="digits",
@@ -115,7 +115,8 @@ def measure_store(rows: int, epochs: int, about: Mapping[str, Any]) -> list[dict
         write_grid(grid, rows)
         sets = [part for setting in SETTINGS for part in ("--set", setting)]
         options = ["--store", str(store.root), *sets]
-        cells = fill(store, grid, epochs=epochs, options=options, about=about)
+        subprocess.run([*DFKD, "teacher", "digits", *options], check=True, stdout=subprocess.DEVNULL)
+        cells = fill(store, grid, epochs=epochs, about=about)
         seeds = ["--seeds", ",".join(map(str, range(SEEDS)))]
         of_grid = [str(grid), "--budget", "smoke", *seeds, *options]
         commands = [["plan", *of_grid], ["status", "--store", str(store.root)], ["report", *of_grid]]

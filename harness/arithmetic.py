@@ -14,8 +14,8 @@ from dfkd.monitor import EpochCost
 from dfkd.overrides import flatten, with_overrides
 from dfkd.steps import generator_step, student_step
 from dfkd.teacher import Teacher
+from harness.devices import slow_arithmetic
 from harness.environment import machine
-from harness.inputs import slow_arithmetic
 from harness.plan import digest
 from harness.probe import number_of_threads
 from harness.records import read_json, write_json

@@ -22,8 +22,9 @@ from harness.environment import environment
 from harness.failures import kind_of, record_failure
 from harness.fingerprint import fingerprint
 from harness.freshness import begin_afresh
-from harness.inputs import Where, forget_inputs, real_images, validation_images, worker_inputs
+from harness.inputs import Where
 from harness.leases import Lease, LeaseLostError
+from harness.loaded import forget_inputs, real_images, validation_images, worker_inputs
 from harness.packing import memory_cap
 from harness.plan import Cell
 from harness.records import STATE_FILES, read_json, read_log, write_json

@@ -8,9 +8,8 @@ from typing import Any
 from rich.console import Console
 
 from dfkd.config import DataConfig, RunConfig, TeacherConfig
-from dfkd.data import dataset_spec
 from harness.failures import attempts, release
-from harness.inputs import EAGER, Execution, Inputs, Where, check_networks, find_inputs, slow_arithmetic
+from harness.inputs import EAGER, Execution, Inputs, Where, check_networks, find_inputs
 from harness.live import driving, plans_of_others
 from harness.mirror import Mirror, default_uri
 from harness.passes import passes_of
@@ -43,9 +42,9 @@ class Prepared:
     def teachers(self) -> dict[tuple[str, DataConfig], Path]:
         """Return the places of the teachers, as ``Where`` has them."""
         return {
-            (found.teacher.hash, data): found.teacher_path.resolve()
+            (found.facts.teacher.hash, data): found.teacher_path.resolve()
             for (data, _), found in self.inputs.items()
-            if found.teacher
+            if found.facts.teacher
         }
 
 
@@ -66,9 +65,9 @@ def prepare(
     columns = list(zip(request.columns, found, strict=True))
     files = {
         name: Files(
-            inputs.teacher.hash if inputs.teacher else "not trained yet",
-            inputs.test_fingerprint,
-            inputs.train_fingerprint,
+            inputs.facts.teacher.hash if inputs.facts.teacher else "not trained yet",
+            inputs.facts.test_fingerprint,
+            inputs.facts.train_fingerprint,
         )
         for column, inputs in columns
         for name in column.rows.values()
@@ -109,11 +108,11 @@ def _shared(values: Sequence[Any], otherwise: Any) -> Any:
 
 def _facts(request: Request, column: Column, inputs: Inputs) -> dict[str, Any]:
     """Return what the rows of a column share."""
-    rows, teacher = [request.rows[name] for name in column.rows.values()], inputs.teacher
-    data = column.config.data
+    rows, facts = [request.rows[name] for name in column.rows.values()], inputs.facts
+    data, teacher = column.config.data, facts.teacher
     return {
-        "dataset": dataset_spec(data.dataset).title,
-        "classes": len(inputs.class_names),
+        "dataset": facts.title,
+        "classes": len(facts.class_names),
         "image_size": data.image_size,
         "teacher": column.config.teacher.architecture,
         "teacher_accuracy": teacher.test_accuracy if teacher else None,
@@ -155,7 +154,8 @@ def run_plan(
 
     What became of each cell is in the store. KeyboardInterrupt passes through, after the workers have stopped.
     """
-    from harness.cells import prepare_cell  # these here, because torchvision and Ray take seconds to import
+    from harness.cells import prepare_cell  # these here, because PyTorch and Ray take seconds to import
+    from harness.devices import slow_arithmetic
     from harness.engines import engine_sentences
     from harness.executors import EXECUTORS
 

@@ -21,6 +21,12 @@ def _processor() -> str:
 
 
 @lru_cache
+def _versions() -> dict[str, str]:
+    """Return the versions of the packages that a number depends on, read once in a process."""
+    return {"torch": version("torch"), "torchvision": version("torchvision"), "dfkd": version("dfkd-harness")}
+
+
+@lru_cache
 def commit() -> str:
     """Return the commit of the checkout that the trainer's sources lie in, with ``-dirty`` if files were changed.
 
@@ -47,9 +53,7 @@ def environment(device: torch.device) -> dict[str, str | int]:
     """Return versions, the processor, the device and the number of threads of this process."""
     return {
         "python": platform.python_version(),
-        "torch": version("torch"),
-        "torchvision": version("torchvision"),
-        "dfkd": version("dfkd-harness"),
+        **_versions(),
         "commit": commit(),
         **machine(device, threads=torch.get_num_threads()),
     }

@@ -10,8 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from dfkd.errors import UserError
 from harness.records import read_json, write_json
 from harness.store import Store
@@ -38,6 +36,8 @@ def kind_of(error: BaseException) -> str:
     """Return the kind of an exception."""
     if isinstance(error, UserError):
         return INPUT
+    import torch  # here, because it takes a second, and a plan asks for no kind
+
     memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or says_memory(str(error))
     return MEMORY if memory else ERROR
 

@@ -1,23 +1,22 @@
 """What every cell of a plan needs besides its configuration: test images and a teacher, checked before any runs."""
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from dfkd.config import DataConfig, RunConfig
-from dfkd.data import ImageSet, TrainingImages
 from dfkd.errors import CheckpointError, ConfigError
-from dfkd.evaluation import load_test_images, load_training_images, load_validation_images
 from dfkd.overrides import changed, flatten
-from dfkd.teacher import Teacher, TeacherFile, load_teacher, read_teacher
+from harness.input_notes import Facts, TeacherFacts, note, noted
 from harness.plan import Request, digest
 from harness.shape import shape_of
 from harness.store import Store
+
+if TYPE_CHECKING:
+    from dfkd.teacher import Teacher, TeacherFile
 
 
 @dataclass(frozen=True)
@@ -50,38 +49,6 @@ class Where:
     execution: Execution = EAGER
 
 
-def pick_device(name: str) -> str:
-    """Return ``cuda`` or ``cpu`` for ``auto``, or ``name`` itself if there is such a device here.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"`--device` must be auto or a device of this machine, but {name!r} is not: {reason}"
-        ) from None
-    return name
-
-
-def slow_arithmetic(config: RunConfig, device: str) -> str | None:
-    """Return what to tell a user whose processor has no kernels for the configuration's precision; None if it has.
-
-    PyTorch computes bfloat16 convolutions on a CPU without AVX-512 one by one, many times slower than float32.
-    """
-    capability = torch.backends.cpu.get_cpu_capability()
-    if config.compute.precision != "bfloat16" or device != "cpu" or capability not in ("DEFAULT", "AVX2"):
-        return None
-    return (
-        f"This processor ({capability}) has no fast bfloat16, so this will take many times as long as in float32. "
-        "Leave out `--set compute.precision=bfloat16`; `--set compute.channels_last=true` helps here too."
-    )
-
-
 def teacher_name(config: RunConfig) -> str:
     """Return the readable name under which a recipe's teacher is stored: data, size, architecture, seed and a hash."""
     recipe = changed(config, ("data.", "teacher."))
@@ -101,66 +68,25 @@ def teacher_command(config: RunConfig, settings: Mapping[str, Any], *, store: Pa
     return " ".join(["dfkd teacher", config.data.dataset, *root, *sets, f"--store {shlex.quote(str(store))}"])
 
 
-@lru_cache(maxsize=4)
-def _cached_test_images(config: DataConfig, root: Path | None, cache: Path, device: str) -> ImageSet:
-    return load_test_images(config, root=root, cache=cache).to(torch.device(device))
+@dataclass(frozen=True)
+class FoundTeacher:
+    """A teacher's checkpoint, found and checked; its network is not built yet."""
 
+    facts: TeacherFacts
+    read: "Callable[[], TeacherFile]" = field(repr=False, compare=False)
+    """Returns the checkpoint; raises CheckpointError if it is not good any more."""
 
-@lru_cache(maxsize=4)
-def _cached_teacher(config: RunConfig, path: Path, written: int, class_names: tuple[str, ...]) -> Teacher:
-    return load_teacher(config, path, class_names=class_names, way_out="Train it again with `dfkd teacher`.")
-
-
-@lru_cache(maxsize=2)
-def _cached_training_images(config: RunConfig, root: Path | None, cache: Path, device: str) -> TrainingImages:
-    return load_training_images(config, root=root, cache=cache).to(torch.device(device))
-
-
-def real_images(config: RunConfig, where: Where) -> TrainingImages | None:
-    """Return the training images for a method that learns from them, on the device; None for a data-free one."""
-    if not config.learns_from_real_images:
-        return None
-    shared = RunConfig(data=config.data, teacher=config.teacher)
-    return _cached_training_images(shared, where.data_root, Store(where.store).cache, where.device)
-
-
-@lru_cache(maxsize=4)
-def _cached_validation_images(config: DataConfig, root: Path | None, cache: Path, device: str) -> ImageSet:
-    return load_validation_images(config, root=root, cache=cache).to(torch.device(device))
-
-
-def validation_images(config: RunConfig, where: Where) -> ImageSet | None:
-    """Return the training images kept aside, on the device; None if ``data.validation_fraction`` keeps none."""
-    if config.data.validation_fraction == 0:
-        return None
-    return _cached_validation_images(config.data, where.data_root, Store(where.store).cache, where.device)
-
-
-def forget_inputs() -> None:
-    """Drop what this process keeps between cells: a step that was broken off may have left hooks or modes on it."""
-    for cached in (_cached_test_images, _cached_teacher, _cached_training_images, _cached_validation_images):
-        cached.cache_clear()
-
-
-def worker_inputs(config: RunConfig, where: Where, path: Path) -> tuple[Teacher, ImageSet]:
-    """Return the teacher in ``path`` and test images, on the device, loaded once in a process for all its cells.
-
-    Several teachers and data sets are kept at a time, so that cells of several columns of a table may alternate.
-    """
-    test = _cached_test_images(config.data, where.data_root, Store(where.store).cache, where.device)
-    shared = RunConfig(data=config.data, teacher=config.teacher)  # so that cells of other losses share the teacher
-    return _cached_teacher(shared, path, path.stat().st_mtime_ns, test.class_names), test
+    def build(self) -> "Teacher":
+        """Return the teacher, on the CPU."""
+        return self.read().build()
 
 
 @dataclass(frozen=True)
 class Inputs:
     """Images and teacher of a column of a grid, found and checked."""
 
-    class_names: tuple[str, ...]
-    test_fingerprint: str
-    train_fingerprint: str | None
-    """Of the training images, if a row learns from them."""
-    teacher: TeacherFile | None
+    facts: Facts
+    teacher: FoundTeacher | None
     """None if it is not trained yet."""
     teacher_path: Path
     teacher_command: str
@@ -173,6 +99,8 @@ def find_inputs(
     """Return the inputs of each column of ``request``, in its order; ``teacher`` is a file that the user named.
 
     Where there are several columns and teachers are needed, all that are missing are named before any image is read.
+    With ``cache`` everything is loaded and checked, and what was found is kept in the store; without, nothing is
+    written, and what was kept is taken as long as neither images nor teacher have changed (``harness.input_notes``).
 
     Raises:
         UserError: images or a teacher are missing, damaged or unsuitable.
@@ -201,8 +129,9 @@ def find_inputs(
             [request.rows[name] for name in column.rows.values()],
             path,
             command,
+            store=store,
             data_root=data_root,
-            images=store.cache if cache else None,
+            cache=cache,
             needed=teacher_needed,
             named=teacher is not None,
         )
@@ -215,35 +144,66 @@ def _column_inputs(
     path: Path,
     command: str,
     *,
+    store: Store,
     data_root: Path | None,
-    images: Path | None,
+    cache: bool,
     needed: bool,
     named: bool,
 ) -> Inputs:
+    way_out = "Name another with `--teacher`." if named else f"Train it with: {command}"
+    known = None if cache else noted(rows, path, store=store, data_root=data_root)
+    if known and known.teacher:
+        read = partial(_read, rows[0], path, class_names=known.class_names, way_out=way_out)
+        return Inputs(known, FoundTeacher(known.teacher, read), path, command)
+    wanted, images = needed or named or path.exists(), store.cache if cache else None
+    facts, checked = _look(rows, path if wanted else None, data_root=data_root, images=images, way_out=way_out)
+    if cache:
+        note(facts, rows, path, store=store, data_root=data_root)
+    teacher = FoundTeacher(facts.teacher, lambda: checked) if facts.teacher and checked else None
+    return Inputs(facts, teacher, path, command)
+
+
+def _read(config: RunConfig, path: Path, *, class_names: tuple[str, ...], way_out: str) -> "TeacherFile":
+    from dfkd.teacher import read_teacher  # here, because PyTorch takes a second to import
+
+    return read_teacher(config, path, class_names=class_names, way_out=way_out)
+
+
+def _look(
+    rows: Sequence[RunConfig], path: Path | None, *, data_root: Path | None, images: Path | None, way_out: str
+) -> "tuple[Facts, TeacherFile | None]":
+    """Return what is to be known of a column's images and of the teacher in ``path``, if any, and its checkpoint.
+
+    All images that its rows need are decoded, to be checked.
+    """
+    from dfkd.data import dataset_spec  # these here, because PyTorch takes a second to import
+    from dfkd.evaluation import load_test_images, load_training_images, load_validation_images
+
     config = rows[0]
     test = load_test_images(config.data, root=data_root, cache=images)
     if config.data.validation_fraction > 0:
         load_validation_images(config.data, root=data_root, cache=images)
-    loaded = None
-    if path.exists() or needed or named:
-        way_out = "Name another with `--teacher`." if named else f"Train it with: {command}"
-        loaded = read_teacher(config, path, class_names=test.class_names, way_out=way_out)
+    read = _read(config, path, class_names=test.class_names, way_out=way_out) if path else None
     train = None
-    if any(row.learns_from_real_images for row in rows):  # decoded, to be checked
+    if any(row.learns_from_real_images for row in rows):
         train = load_training_images(config, root=data_root, cache=images).fingerprint
-    return Inputs(test.class_names, test.fingerprint, train, loaded, path, command)
+    teacher = TeacherFacts(read.hash, read.test_accuracy, read.origin) if read else None
+    title = dataset_spec(config.data.dataset).title
+    return Facts(title, test.class_names, test.fingerprint, train, teacher), read
 
 
-def check_networks(rows: Iterable[RunConfig], file: TeacherFile) -> None:
+def check_networks(rows: Iterable[RunConfig], found: FoundTeacher) -> None:
     """Build each row's student once, on the CPU, so that what does not fit is known before anything runs.
 
     Raises:
         ConfigError: two networks do not fit together.
     """
-    from dfkd.models import build_classifier  # here, because torchvision takes seconds to import
+    import torch  # these here, because they take seconds to import
+
+    from dfkd.models import build_classifier
     from dfkd.models.auxiliary import build_auxiliary
 
-    teacher = file.build()
+    teacher = found.build()
     shapes = {shape_of(flatten(config)): config for config in rows}  # alike in everything that counts
     with torch.no_grad():
         for config in shapes.values():

@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from io import BytesIO, StringIO
 
 import pandas as pd
@@ -85,14 +85,19 @@ def _terminal(sheet: Sheet, *, color: bool) -> str:
     # Numbers are not cut: a table of many columns is wider, and the names of rows fold. Told no widths, rich would look
     # at every entry three times, which of two thousand rows takes a second.
     room = WIDTH - sum(BETWEEN + width for width in longest[1:])
+    names = min(longest[0], max(NAMES, room))
     for i, column in enumerate(sheet.columns):
-        width = longest[i] if i else min(longest[0], max(NAMES, room))
+        width = longest[i] if i else names
         table.add_column(column.name, justify="right" if column.number else "left", width=width, overflow="fold")
-    for i, line in enumerate(sheet.lines):
-        if i in sheet.rules:
+    # `Text`, since a plain string would be searched for rich's own markup.
+    texts = [
+        [Text(entry.text + plain.get(entry.mark, ""), styles.get(entry.mark, "")) for entry in line]
+        for line in sheet.lines
+    ]
+    for rule, block in _blocks(texts, sheet.rules, names):
+        if rule:
             table.add_section()
-        # `Text`, since a plain string would be searched for rich's own markup.
-        table.add_row(*(Text(entry.text + plain.get(entry.mark, ""), styles.get(entry.mark, "")) for entry in line))
+        table.add_row(*map(Text("\n").join, zip(*block, strict=True)))
     output = StringIO()
     console = _console(output, WIDTH, color=color)
     console.print(Text(caption_text(sheet, "terminal", color=color) + "\n"))
@@ -100,6 +105,25 @@ def _terminal(sheet: Sheet, *, color: bool) -> str:
     if sheet.notes:
         console.print(Text("\n" + "\n".join(sheet.notes)))
     return "\n".join(part.rstrip() for part in output.getvalue().strip().splitlines()) + "\n"
+
+
+def _blocks(
+    lines: Sequence[Sequence[Text]], rules: Collection[int], width: int
+) -> Iterator[tuple[bool, list[Sequence[Text]]]]:
+    """Yield lines that can be set as one, and whether they have a rule above.
+
+    A table of few high rows looks like one of many, and rich draws it in a fraction of the time. A line whose name does
+    not fit into ``width`` stands alone, since it folds.
+    """
+
+    def alone(line: Sequence[Text]) -> bool:
+        return line[0].cell_len > width or not all(text.plain.isprintable() for text in line)
+
+    start = 0
+    for i in range(1, len(lines) + 1):
+        if i == len(lines) or i in rules or alone(lines[i]) or alone(lines[i - 1]):
+            yield start in rules, list(lines[start:i])
+            start = i
 
 
 def _markdown(sheet: Sheet) -> str:

@@ -1,6 +1,6 @@
 """The tidy frame that every report starts from: a line per planned run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,12 @@ def runs_frame(where: Source | Path | str, plan: Plan) -> pd.DataFrame:
     return frame.astype({name: float for name in NUMBERS})
 
 
-def _columns(cells: list[Recorded]) -> dict[str, list[Any]]:
+def _columns(cells: list[Recorded]) -> dict[str, Sequence[Any]]:
     """Return what is known of each cell, by column."""
     missing = float("nan")
     machines: list[Mapping[str, Any]] = [cell.result.get("environment", {}) for cell in cells]
     settings: list[Mapping[str, Any]] = [cell.config.get("config", {}) for cell in cells]
-    fields = dict.fromkeys(key for each in {id(one): one for one in settings}.values() for key in each)
+    fields = {f"{SETTING}{key}": values for key, values in _by_field(settings).items()}
     return {
         "status": [cell.status for cell in cells],
         **{name: [cell.result.get(name, missing) for cell in cells] for name in NUMBERS},
@@ -68,5 +68,13 @@ def _columns(cells: list[Recorded]) -> dict[str, list[Any]]:
         "trainer": ["+".join(cell.result.get("trainer", ["unknown"])) if cell.result else "" for cell in cells],
         **{name: [str(machine.get(name, "")) for machine in machines] for name in ENVIRONMENT},
         **{name: [cell.config.get(name) for cell in cells] for name in MADE_FROM},
-        **{f"{SETTING}{key}": [setting.get(key) for setting in settings] for key in fields},
+        **fields,
     }
+
+
+def _by_field(settings: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[Any]]:
+    """Return of each field the values in all ``settings``, None where it has none."""
+    fields = tuple(dict.fromkeys(key for each in dict.fromkeys(map(tuple, settings)) for key in each))
+    # Nearly all have the same fields in the same order, so that a million values need not be looked up one by one.
+    lines = (one.values() if tuple(one) == fields else map(one.get, fields) for one in settings)
+    return dict(zip(fields, zip(*lines, strict=True), strict=True))

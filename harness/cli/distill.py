@@ -57,9 +57,10 @@ def distill(
     samples_every: SamplesOption = None,
 ) -> int:
     """Distill one student in this process, without Ray. A grid that asks for the same run will find it done."""
+    from harness.devices import pick_device
     from harness.driver import prepare, run_plan
     from harness.engines import check_execution
-    from harness.inputs import Execution, pick_device
+    from harness.inputs import Execution
 
     settings = with_precision(
         settings, precision, dataset=dataset, budget=budget, device=device, threads=cpus, store=store

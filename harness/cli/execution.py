@@ -29,7 +29,7 @@ def room_of(
 def join_cluster(address: str | None, executor: Executor, device: str) -> str:
     """Join the cluster that ``--address`` names, if any, before any work; return the device that cells compute on."""
     if address is None:
-        from harness.inputs import pick_device
+        from harness.devices import pick_device
 
         return pick_device(device)
     if executor != Executor.ray:

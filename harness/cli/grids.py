@@ -45,6 +45,7 @@ from harness.cli.options import (
     TrackingOption,
     errors,
     guarded,
+    only_looks,
     request_of,
 )
 from harness.cli.outcome import conclude
@@ -67,6 +68,7 @@ def _stale_sentence(number: int, policy: Stale) -> str:
 
 
 @guarded
+@only_looks
 def plan(
     grid: GridArgument,
     dataset: DatasetOption = DEFAULT_DATASET,
@@ -89,7 +91,7 @@ def plan(
 ) -> int:
     """Show what a grid would run, what is done already, and the price of the rest. Starts nothing, writes nothing."""
     from harness.cli.price import price_json, price_plan, price_words
-    from harness.driver import prepare
+    from harness.driver import missing, prepare
     from harness.inputs import Execution
 
     settings = with_precision(
@@ -99,18 +101,21 @@ def plan(
     opened = Snapshot(known_store(store).root)
     prepared = prepare(request, store=opened, data_root=data_root, teacher=teacher, teacher_needed=probe, cache=False)
     totals = counts(opened, list(prepared.plan.ids))
-    price = price_plan(
-        prepared,
-        opened,
-        device=device,
-        cpus_per_trial=cpus_per_trial,
-        gpus_per_trial=gpus_per_trial,
-        slots=slots,
-        probe=probe,
-        data_root=data_root,
-        execution=Execution(engine.value, checkpoint_activations),
-    )
+    price = None
+    if as_json or device != "auto" or missing(opened, prepared.plan.ids):  # a device is looked for with PyTorch
+        price = price_plan(
+            prepared,
+            opened,
+            device=device,
+            cpus_per_trial=cpus_per_trial,
+            gpus_per_trial=gpus_per_trial,
+            slots=slots,
+            probe=probe,
+            data_root=data_root,
+            execution=Execution(engine.value, checkpoint_activations),
+        )
     if as_json:
+        assert price is not None
         content = _plan_json(prepared.plan, opened, totals) | {"price": price_json(prepared.plan, price, opened)}
         content |= code_counts(opened.root, prepared.plan.ids)
         print(json.dumps(content, indent=1))

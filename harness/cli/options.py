@@ -1,6 +1,7 @@
 """Options that several commands share, and the way errors leave the program."""
 
 import functools
+import gc
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -196,6 +197,9 @@ DEFAULT_STORE = Path("runs")
 DEFAULT_DATASET = "digits"
 DEFAULT_SEEDS = "0,1,2"
 
+OBJECTS = 100_000
+"""New containers after which the garbage collector looks at them, in a command that only looks at a store."""
+
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -220,6 +224,24 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
             sys.stderr.close()  # the reader went away, as `head` does
             status = 0
         raise typer.Exit(status)
+
+    return run
+
+
+def only_looks(command: Callable[P, int]) -> Callable[P, int]:
+    """Let the garbage collector rest while a command looks at a store.
+
+    What it reads of thousands of cells stays until its end, and the collector would walk over it again and again.
+    """
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> int:
+        before = gc.get_threshold()
+        gc.set_threshold(OBJECTS, *before[1:])
+        try:
+            return command(*args, **kwargs)
+        finally:
+            gc.set_threshold(*before)
 
     return run
 

@@ -49,7 +49,7 @@ def packed(
         store,
         machine=machine(torch.device(device), threads=0),
         teacher=inputs.teacher_path,
-        class_names=inputs.class_names,
+        class_names=inputs.facts.class_names,
         data_root=data_root,
         device=device,
         cpus_per_trial=room.cpus,

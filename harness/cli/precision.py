@@ -34,7 +34,7 @@ def with_precision(
     if precision is not Precision.auto:
         return [*given, f"compute.precision={precision.value}"]
     from harness.arithmetic import fastest_arithmetic
-    from harness.inputs import pick_device
+    from harness.devices import pick_device
     from harness.layers import base_config, budget_of, parse_settings
 
     config = base_config(dataset, budget=budget_of(dataset, budget), settings=parse_settings(given))

@@ -8,7 +8,7 @@ from typing import Any
 
 from dfkd.errors import ConfigError
 from harness.driver import Prepared, missing
-from harness.inputs import EAGER, Execution, pick_device
+from harness.inputs import EAGER, Execution
 from harness.price import Price, Slots, price_cells, slots_here, spent_hours
 from harness.records import Plan
 from harness.store import Store
@@ -40,6 +40,7 @@ def price_plan(
     """
     import torch
 
+    from harness.devices import pick_device
     from harness.environment import machine
 
     chosen = pick_device(device)
@@ -79,13 +80,13 @@ def price_plan(
     )
 
 
-def _counts(plan: Plan, price: Price, store: Store) -> dict[str, int]:
-    started = sum(store.read(cell_id).epochs_done > 0 for cell_id in price.estimates)
+def _counts(plan: Plan, todo: Collection[str], store: Store) -> dict[str, int]:
+    started = sum(store.read(cell_id).epochs_done > 0 for cell_id in todo)
     return {
         "requested": len(plan.cells),
         "distinct": len(plan.ids),
         "under_way": started,
-        "new": len(price.estimates) - started,
+        "new": len(todo) - started,
     }
 
 
@@ -94,7 +95,7 @@ def price_json(plan: Plan, price: Price, store: Store) -> dict[str, Any]:
     known = len(price.unknown) < len(price.estimates) or not price.estimates
     sources = {name.replace(" ", "_"): number for name, number in price.sources().items()}
     return {
-        **_counts(plan, price, store),
+        **_counts(plan, price.estimates, store),
         f"{price.slots.unit.lower()}_hours": price.hours() if known else None,
         "wall_seconds": price.wall_seconds if known else None,
         "slots": price.slots.number,
@@ -109,14 +110,14 @@ def price_json(plan: Plan, price: Price, store: Store) -> dict[str, Any]:
     }
 
 
-def price_words(plan: Plan, price: Price, store: Store) -> str:
-    """Return the price in a few lines."""
-    counts = _counts(plan, price, store)
+def price_words(plan: Plan, price: Price | None, store: Store) -> str:
+    """Return the price in a few lines; it is None where nothing is to do."""
+    counts = _counts(plan, price.estimates if price else (), store)
     lines = [
         f"{counts['requested']} cells requested, {counts['distinct']} of them distinct; of those to do, "
         f"{counts['under_way']} are under way and {counts['new']} are new."
     ]
-    if price.estimates:
+    if price and price.estimates:
         lines += _estimated(price)
     return "\n".join(lines)
 

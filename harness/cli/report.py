@@ -26,6 +26,7 @@ from harness.cli.options import (
     TeacherOption,
     errors,
     guarded,
+    only_looks,
     request_of,
 )
 from harness.cli.reporting import (
@@ -89,6 +90,7 @@ ColumnsOption = Annotated[
 
 
 @guarded
+@only_looks
 def report(
     grid: GridArgument,
     dataset: DatasetOption = DEFAULT_DATASET,

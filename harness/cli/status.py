@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dfkd.errors import ConfigError
-from harness.cli.options import DEFAULT_STORE, JsonOption, StoreOption, errors, guarded
+from harness.cli.options import DEFAULT_STORE, JsonOption, StoreOption, errors, guarded, only_looks
 from harness.store import Store, known_store
 from harness.store import status as store_status
 
@@ -32,6 +32,7 @@ def counts_sentence(totals: Mapping[str, int]) -> str:
 
 
 @guarded
+@only_looks
 def status(
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,

@@ -31,7 +31,8 @@ def teacher(
     device: DeviceOption = "auto",
 ) -> int:
     """Train the teacher of a data set on its real training images, or import one, or check the one the store has."""
-    from harness.inputs import pick_device, teacher_name
+    from harness.devices import pick_device
+    from harness.inputs import teacher_name
 
     if checkpoint and init:
         raise ConfigError(
@@ -118,7 +119,7 @@ def _train(
     from dfkd.evaluation import load_test_images, load_training_images
     from dfkd.pretrained import initial_teacher
     from dfkd.teacher import describe_teacher, train_teacher
-    from harness.inputs import slow_arithmetic
+    from harness.devices import slow_arithmetic
 
     warning = slow_arithmetic(config, device)
     if warning:

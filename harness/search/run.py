@@ -13,10 +13,11 @@ from dfkd import NUMERICS
 from dfkd.errors import ConfigError
 from dfkd.evaluation import load_validation_images
 from dfkd.overrides import changed, with_overrides
+from harness.devices import slow_arithmetic
 from harness.driver import RETRIES, Prepared, prepare, run_plan
 from harness.engines import engine_sentences
 from harness.executors.feed import Feed
-from harness.inputs import EAGER, Execution, Where, slow_arithmetic, teacher_command
+from harness.inputs import EAGER, Execution, Where, teacher_command
 from harness.layers import refuse_shared_keys
 from harness.live import driving, plans_of_others
 from harness.mirror import Mirror, default_uri

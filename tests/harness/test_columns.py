@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-import harness.inputs
+import harness.loaded
 from dfkd.errors import ConfigError
 from harness.inputs import teacher_command, teacher_name
 from harness.layers import base_config, parse_settings
@@ -228,11 +228,11 @@ class TestRuns:
         refused(run("ablate", *arguments, "--teacher", str(teacher)), "--teacher", "2 teachers")
 
         loaded = []
-        load_teacher = harness.inputs.load_teacher
+        load_teacher = harness.loaded.load_teacher
         status, output, _ = run("plan", *arguments, "--probe")
         assert (status, "wall time" in output) == (0, True)
-        monkeypatch.setattr(harness.inputs, "load_teacher", lambda *a, **k: loaded.append(1) or load_teacher(*a, **k))
-        harness.inputs.forget_inputs()
+        monkeypatch.setattr(harness.loaded, "load_teacher", lambda *a, **k: loaded.append(1) or load_teacher(*a, **k))
+        harness.loaded.forget_inputs()
         status, output, _ = run("ablate", *arguments, "--executor", "local")
         assert (status, "4 of 4 cells done" in output) == (0, True)
         assert len(loaded) == 2  # for the cells, which alternate between them

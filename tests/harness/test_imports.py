@@ -9,7 +9,20 @@ import pytest
 
 from small import sets
 
-SLOW = ("torchvision", "torch._dynamo", "scipy.stats", "matplotlib", "sklearn", "pandas", "ray", "mlflow", "optuna")
+SLOW = (
+    *(
+        "torch",
+        "torchvision",
+        "torch._dynamo",
+        "scipy.stats",
+        "matplotlib",
+        "sklearn",
+        "pandas",
+        "ray",
+        "mlflow",
+        "optuna",
+    ),
+)
 SCRIPT = f"""
 import json, sys
 from harness.cli.main import app
@@ -48,9 +61,16 @@ def test_help_and_status_import_none_of_them(finished):
     assert imported("status", "--store", str(finished[0])) == set()
 
 
-def test_a_plan_whose_cells_are_done_reads_the_digits_and_builds_no_network(finished):
+def test_a_plan_whose_cells_are_done_loads_neither_images_nor_teacher(finished):
+    assert imported("plan", *finished[1]) == set()
+
+
+def test_without_what_was_noted_a_plan_reads_both_and_builds_no_network(finished, tmp_path):
+    store = shutil.copytree(finished[0], tmp_path / "runs")
+    shutil.rmtree(store / "cache")
+    arguments = [str(store) if argument == str(finished[0]) else argument for argument in finished[1]]
     # scikit-learn has the digits, and imports scipy.stats for them, and pandas where it is.
-    assert imported("plan", *finished[1]) - {"pandas"} == {"sklearn", "scipy.stats"}
+    assert imported("plan", *arguments) - {"pandas"} == {"torch", "sklearn", "scipy.stats"}
 
 
 def test_a_plan_with_cells_to_do_builds_its_networks(finished):
@@ -59,4 +79,4 @@ def test_a_plan_with_cells_to_do_builds_its_networks(finished):
 
 
 def test_a_table_draws_nothing(finished):
-    assert not imported("report", *finished[1]) & {"torchvision", "matplotlib", "ray", "mlflow", "optuna"}
+    assert not imported("report", *finished[1]) & {"torch", "torchvision", "matplotlib", "ray", "mlflow", "optuna"}

@@ -5,7 +5,7 @@ import torch
 
 from dfkd.config import RunConfig
 from dfkd.overrides import with_overrides
-from harness.inputs import slow_arithmetic
+from harness.devices import slow_arithmetic
 
 BFLOAT16 = with_overrides(RunConfig(), {"compute.precision": "bfloat16"})
 

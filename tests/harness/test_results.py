@@ -66,8 +66,8 @@ def test_the_curves_of_methods_over_time_are_made_again(run, tmp_path, folder, g
     store, out = tmp_path / "runs", tmp_path / "time"
     assert run("import-store", str(RESULTS / folder / "runs.tar.gz"), "--store", str(store))[0] == 0
     (plan,) = (plan for plan in read_plans(store) if plan.grid == Path(grid).stem)
-    options = [*stored_arguments(replace(plan, grid=grid), store), "--over", time, "--teacher-share", "0.7", "--out", str(out)]
-    status, _, stderr = run("figure", "curves", grid, *options)
+    options = [*stored_arguments(replace(plan, grid=grid), store), "--over", time, "--teacher-share", "0.7"]
+    status, _, stderr = run("figure", "curves", grid, *options, "--out", str(out))
     assert (status, stderr) == (0, "")
     assert out.with_suffix(".csv").read_bytes() == (RESULTS / folder / "accuracy-over-time.csv").read_bytes()
 
