@@ -37,7 +37,7 @@ def test_runs_that_diverged_are_named_in_the_caption_and_not_missing():
 
 
 def test_caption_names_the_selection():
-    frame = make_frame(PLAN, VALUES)
+    frame = make_frame(PLAN, VALUES).assign(best_on_test=0.5, final_mean=0.5)
     assert "; accuracy after the last epoch." in caption(PLAN, frame, "last")
     assert "; mean accuracy over the final epochs of each run." in caption(PLAN, frame, "final_mean")
     assert "; best epoch on the test split (oracle)." in caption(PLAN, frame, "best_on_test")
