@@ -2,7 +2,7 @@
 
     git clone https://github.com/zju-vipa/DataFree CHECKOUT
     pip install kornia einops termcolor
-    python -m benchmarks.methods_against_datafree --checkout CHECKOUT
+    python -m benchmarks.methods_against_datafree --checkout CHECKOUT --out OUT.json
 
 A student step comes first, which leaves the generator alone, then synthesis: one step, or for CMI two rounds of one
 step, the second of which has a bank to differ from. Compared are the losses, weighed and summed, and the weights of
@@ -13,6 +13,7 @@ Our presets are used but for what DataFree does otherwise, which is named in ``A
 
 import argparse
 import io
+import json
 import sys
 import tempfile
 from contextlib import redirect_stdout
@@ -22,7 +23,7 @@ import torch
 
 from benchmarks.against_datafree import flat_weights, remember_statistics
 from benchmarks.datafree_methods import MethodSide, noted_losses
-from benchmarks.step import learners_of
+from benchmarks.step import environment, learners_of
 from dfkd.config import RunConfig
 from dfkd.learners import Learners
 from dfkd.overrides import with_overrides
@@ -72,6 +73,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--image-size", type=int, default=16)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--classes", type=int, default=10)
+    parser.add_argument("--out", type=Path, help="write the JSON here")
     return parser.parse_args()
 
 
@@ -134,17 +136,22 @@ def compare(arguments: argparse.Namespace, method: str, folder: Path) -> dict[st
 def main() -> int:
     arguments = parse_arguments()
     torch.set_num_threads(1)
-    worst = 0.0
+    worst, rows = 0.0, list[dict[str, float | str]]()
     print("| method | what | ours | DataFree | apart |\n|---|---|--:|--:|--:|")
     for method in arguments.method or APART:
         with tempfile.TemporaryDirectory() as folder:
             found = compare(arguments, method, Path(folder))
-        for what, (our, their) in found.items():
-            apart = abs(our - their) / max(abs(their), 1e-12)
-            print(f"| {method} | {what} | {our:.7g} | {their:.7g} | {apart:.1e} |")
+        for what, (ours, theirs) in found.items():
+            apart = abs(ours - theirs) / max(abs(theirs), 1e-12)
+            rows.append({"method": method, "what": what, "ours": ours, "datafree": theirs, "apart": apart})
+            print(f"| {method} | {what} | {ours:.7g} | {theirs:.7g} | {apart:.1e} |")
             if "loss" in what:
                 worst = max(worst, apart)
     print(f"\nThe losses are at most {worst:.1e} apart, relatively; {TOLERANCE:g} are allowed.")
+    if arguments.out:
+        asked = {key: value for key, value in vars(arguments).items() if key not in ("checkout", "out")}
+        content = {"arguments": asked, "environment": environment(torch.device("cpu")), "rows": rows}
+        arguments.out.write_text(json.dumps(content, indent=1) + "\n")
     return int(worst > TOLERANCE)
 
 

@@ -57,6 +57,18 @@ def test_it_learns_in_the_first_steps_of_a_round(replay_of):
     assert learnt == [terms, terms, set(), terms, terms, set()]
 
 
+def test_what_it_learns_by_hand(replay_of, teacher, monkeypatch):
+    replay = replay_of()
+    monkeypatch.setattr(replay.decoder, "forward", lambda codes: torch.zeros(len(codes), 3, 16, 16))
+    replay.remember(images())
+    shown, network = images()[:3], teacher.classifier.network  # half of them, and nothing to recall yet
+    # Digits are normalised by 1/2 and 1/2, so that the middle of the tanh's range is 0 to the networks too.
+    with torch.no_grad():
+        answers = (network(shown) - network(torch.zeros(3, 3, 16, 16))).abs().mean()
+    found = replay.measured()["replay.reconstruction"]
+    assert found.item() == pytest.approx((shown.abs().mean() + answers).item(), rel=1e-5)
+
+
 def test_it_gives_back_better_what_it_saw_often(replay_of):
     replay = replay_of({"replay.autoencoder.learning_rate": 0.005})
     errors = []

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from dfkd.losses import batch_norm_statistics
+from dfkd.losses import RememberedStatistics, batch_norm_statistics
 
 
 def layer(mean, var):
@@ -35,6 +35,23 @@ def test_layers_are_summed():
     layers = [layer([3.0, 4.0], [6.0, 13.0]), layer([2.0], [4.0])]
     value = batch_norm_statistics(layers, [plus_minus_one(), plus_minus_one(1)])
     torch.testing.assert_close(value, torch.tensor(23.0))
+
+
+def test_what_is_remembered_of_former_rounds_by_hand():
+    remembered, layers = RememberedStatistics(0.9), [layer([0.0], [1.0])]
+    first, second = plus_minus_one(1), 3 + 2 * plus_minus_one(1)  # means 0 and 3, variances 1 and 4
+
+    def value(x):
+        return batch_norm_statistics(layers, [x], remembered).item()
+
+    assert value(first) == 0
+    assert value(second) == 3 + 3  # nothing is remembered yet
+    assert value(first) == 0
+    remembered.update()  # 0 and 1
+    for _ in range(2):  # 0.1 * 3 + 0.9 * 0 and 0.1 * 4 + 0.9 * 1, until a round ends
+        assert value(second) == pytest.approx(0.3 + 0.3)
+    remembered.update()  # 0.3 and 1.3
+    assert value(second) == pytest.approx((0.3 + 0.9 * 0.3) + (0.4 + 0.9 * 1.3 - 1))
 
 
 @given(st.integers(0, 99))

@@ -1,18 +1,21 @@
 """What every data-free method must keep to, whatever it is made of."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 import dfkd.real_batches
 from dfkd.config import METHODS, REAL_METHODS
+from dfkd.data.datasets import DATASETS
+from dfkd.errors import ConfigError
 from dfkd.learners import Learners
 from dfkd.loop import distill
 from dfkd.overrides import flatten, with_overrides
 from dfkd.state import read_state, sample_grid
 from dfkd.steps import generator_step, student_step
-from records import numbers
+from records import numbers, same
 from search_spaces import load_method
 
 CPU = torch.device("cpu")
@@ -62,16 +65,20 @@ class TestMethod:
         config = preset(method)
         *_, record = distill(config, teacher=teacher, test=digits[1], device=CPU)
         assert {key for key in record if "_loss." in key} == terms_on(config)
+        recalled = {"replay.reconstruction", "replay.prior"} if config.replay.kind == "autoencoder" else set()
+        assert {key for key in record if key.startswith("replay.")} == recalled
         assert all(math.isfinite(value) for value in record.values())
 
     def test_it_goes_on_to_the_same_bits_and_its_state_can_be_drawn(self, preset, method, teacher, digits, tmp_path):
-        config, path = preset(method), tmp_path / "state.pt"
-        whole = list(distill(config, teacher=teacher, test=digits[1], device=CPU))
+        config, path, once = preset(method), tmp_path / "state.pt", tmp_path / "whole" / "state.pt"
+        whole = list(distill(config, teacher=teacher, test=digits[1], device=CPU, state_path=once))
         stopped = distill(config, teacher=teacher, test=digits[1], device=CPU, state_path=path)
         next(stopped)
         stopped.close()
         resumed = list(distill(config, teacher=teacher, test=digits[1], device=CPU, state_path=path))
         assert numbers(resumed) == numbers(whole)
+        one, other = ({**read_state(each), "history": None} for each in (once, path))
+        assert same(one, other)  # weights, optimisers, memories and streams
         assert sample_grid(read_state(path), config, count=4, columns=2).shape == (3, 38, 38)  # 2 x (16 + 2) + 2
 
     @pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
@@ -83,18 +90,31 @@ class TestMethod:
         assert again == whole
 
     def test_it_never_looks_for_a_real_image(self, preset, method, teacher, digits, monkeypatch):
-        monkeypatch.setattr(dfkd.real_batches, "prepared", lambda *a, **k: pytest.fail("a real image"))
         config = preset(method, {"schedule.epochs": 1})
         with pytest.raises(ValueError, match="`train` must be given to"):
             next(distill(config, teacher=teacher, test=digits[1], train=digits[0], device=CPU))
-        assert list(distill(config, teacher=teacher, test=digits[1], device=CPU))
+
+        def real(*arguments, **settings):
+            raise AssertionError("a real image was asked for")
+
+        loaders = {name: real for name in ("load", "load_whole", "list_split")}
+        monkeypatch.setitem(DATASETS, "digits", replace(DATASETS["digits"], **loaders))
+        monkeypatch.setattr(dfkd.real_batches, "prepared", real)
+        black = replace(digits[1], images=torch.zeros_like(digits[1].images))
+        runs = [list(distill(config, teacher=teacher, test=test, device=CPU)) for test in (digits[1], black)]
+        # The test images are measured on, and move nothing else.
+        seen, unseen = ([{**record, "test_accuracy": None} for record in numbers(run)] for run in runs)
+        assert seen == unseen
 
     def test_each_of_its_terms_is_off_at_weight_zero(self, preset, method, teacher):
         whole = preset(method)
         for term in sorted(terms_on(whole)):
             side = term.partition(".")[0]
             if [other.partition(".")[0] for other in terms_on(whole)].count(side) == 1:
-                continue  # the only one: without it there is nothing to learn
+                # The only one: without it there is nothing to learn.
+                with pytest.raises(ConfigError, match="at least one term of positive weight"):
+                    preset(method, {f"{term}.weight": 0.0})
+                continue
             config = preset(method, {f"{term}.weight": 0.0})
             learners = Learners(config, teacher=teacher, device=CPU)
             assert term not in one_round(config, learners)

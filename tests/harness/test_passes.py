@@ -1,9 +1,13 @@
-"""The cost of methods in passes, by hand, and rows brought to the cost of one."""
+"""The cost of methods in passes, by hand and counted while they run, and rows brought to the cost of one."""
 
 import pytest
+import torch
 
-from dfkd.config import RunConfig
+import dfkd.steps
+from benchmarks.step import learners_of
+from dfkd.config import METHODS, REAL_METHODS, RunConfig
 from dfkd.errors import ConfigError
+from dfkd.loop import epoch_phases
 from dfkd.overrides import flatten, with_overrides
 from harness.passes import generator_step, matched, passes_of, passes_words, student_step
 from harness.plan import expand
@@ -43,6 +47,39 @@ def test_a_run_costs_its_steps(method, generator, student):
     config = of(method)
     assert (generator_step(config).total, student_step(config).total) == (generator, student)
     assert passes_of(config) == 2 * 3 * 11 * (5 * generator + 7 * student)
+
+
+TINY = {
+    **{"data.dataset": "digits", "data.image_size": 16, "generator.noise_size": 8},
+    **{"teacher.architecture": "resnet8", "student.architecture": "resnet8"},
+    **{"schedule.epochs": 2, "schedule.iterations_per_epoch": 2, "schedule.batch_size": 8},
+    **{"schedule.generator_steps": 2, "schedule.student_steps": 5},
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "overrides"),
+    [*((method, {}) for method in METHODS if method not in REAL_METHODS), ("fast", {"schedule.warm_up": 0.25})],
+)
+def test_a_run_passes_no_more_and_no_less_through_the_networks_than_it_is_said_to_cost(method, overrides):
+    config = of(method, TINY | overrides)
+    learners = learners_of(config, classes=3, device=torch.device("cpu"))
+    passed = []
+
+    def count(stage, arguments, maps):
+        passed.append(len(maps))
+        if maps.requires_grad:
+            maps.register_hook(lambda gradient: passed.append(len(gradient)))
+
+    for classifier in (learners.teacher.classifier, learners.student):
+        classifier.network.get_submodule(classifier.stages[0]).register_forward_hook(count)
+    for epoch in (1, 2):
+        for phase in epoch_phases(config.schedule, epoch):
+            getattr(dfkd.steps, f"{phase}_step")(config, learners)
+    # PRE-DFKD's autoencoder learns for the first time when there is nothing to recall: of 2 images, forward and back to
+    # tune their noise, and 3 passes to learn them.
+    missing = 2 * (2 + 3) if method == "pre_dfkd" else 0
+    assert sum(passed) == passes_of(config) - missing
 
 
 def test_our_presets_round_costs_dfkd_fgvcs_in_the_small_budget():
