@@ -26,8 +26,8 @@ def memory_kept() -> Iterator[None]:
     """Let this process keep what it frees while the block runs, and hand it back at the block's end.
 
     glibc gives each of the largest tensors a mapping of its own and unmaps it when it is freed: every step then touches
-    their pages for the first time again, which costs a step in float32 a tenth of its time and single operations most
-    of theirs (docs/performance.md). What is kept is what the process has had at its peak. No number moves. Where the C
+    their pages for the first time again, which costs a generator's step in float32 a tenth of its time
+    (docs/performance.md). What is kept is what the process has had at its peak. No number moves. Where the C
     library is another one, nothing happens; a GPU's memory PyTorch keeps by itself.
     """
     global _keeping
