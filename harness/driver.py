@@ -55,7 +55,8 @@ def prepare(
     """Return the plan of ``request`` with the identity of every cell.
 
     Without its teacher a plan can be shown but not run: unless ``teacher_needed``, a missing one is taken as not
-    trained yet, and no cell is done. Networks are built, and checked, of rows with cells to do.
+    trained yet, and no cell is done. Networks are built, and checked, of rows with cells to do; a teacher that is not
+    trained yet has its initial weights there.
 
     Raises:
         UserError: images or a teacher are missing, damaged or unsuitable, or two networks do not fit together.
@@ -77,8 +78,8 @@ def prepare(
     to_do = {cell.row for cell in plan.cells if not store.read(cell.id).ended}
     for column, inputs in columns:
         rows = [request.rows[name] for name in column.rows.values() if name in to_do]
-        if rows and inputs.teacher:
-            check_networks(rows, inputs.teacher)
+        if rows:
+            check_networks(rows, inputs.teacher, classes=len(inputs.class_names))
     return Prepared(plan, cells, {(column.config.data, column.config.teacher): inputs for column, inputs in columns})
 
 

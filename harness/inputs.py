@@ -1,18 +1,21 @@
 """What every cell of a plan needs besides its configuration: test images and a teacher, checked before any runs."""
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from dfkd.config import DataConfig, RunConfig
+from dfkd.config import DataConfig, RunConfig, parse_orders
 from dfkd.data import ImageSet, TrainingImages
 from dfkd.errors import CheckpointError, ConfigError
 from dfkd.evaluation import load_test_images, load_training_images, load_validation_images
+from dfkd.models import Classifier
+from dfkd.models.high_order import HighOrderAttention, StageAttention
 from dfkd.overrides import changed, flatten
 from dfkd.teacher import Teacher, TeacherFile, load_teacher, read_teacher
 from harness.plan import Request, digest
@@ -234,8 +237,22 @@ def _column_inputs(
     return Inputs(test.class_names, test.fingerprint, train, loaded, path, command)
 
 
-def check_networks(rows: Iterable[RunConfig], file: TeacherFile) -> None:
+def _initial_attention(config: RunConfig, classifier: Classifier) -> StageAttention | None:
+    """Return the attention that is trained with a teacher, at initial weights; None if none is to be."""
+    settings = config.teacher
+    if settings.attention == "none":
+        return None
+    orders, reduction = parse_orders(settings.attention), settings.attention_reduction
+    stages = nn.ModuleList(
+        HighOrderAttention(channels, orders=orders, reduction=reduction) for channels in classifier.stage_channels
+    )
+    return StageAttention(settings.attention, reduction, stages.state_dict())
+
+
+def check_networks(rows: Sequence[RunConfig], file: TeacherFile | None, *, classes: int) -> None:
     """Build each row's student once, on the CPU, so that what does not fit is known before anything runs.
+
+    The ``rows`` share a teacher; if it is not trained yet, one with its initial weights stands in for it.
 
     Raises:
         ConfigError: two networks do not fit together.
@@ -243,16 +260,19 @@ def check_networks(rows: Iterable[RunConfig], file: TeacherFile) -> None:
     from dfkd.models import build_classifier  # here, because torchvision takes seconds to import
     from dfkd.models.auxiliary import build_auxiliary
 
-    teacher = file.build()
+    size = rows[0].data.image_size
     shapes = {shape_of(flatten(config)): config for config in rows}  # alike in everything that counts
     with torch.no_grad():
+        if file:
+            teacher = file.build()
+            classifier, attention = teacher.classifier, teacher.attention
+        else:
+            made = rows[0].teacher
+            classifier = build_classifier(made.architecture, classes=classes, image_size=size, seed=0, role="teacher")
+            attention = _initial_attention(rows[0], classifier)
         for config in shapes.values():
             student = build_classifier(
-                config.student.architecture,
-                classes=len(teacher.class_names),
-                image_size=config.data.image_size,
-                seed=0,
-                role="student",
+                config.student.architecture, classes=classes, image_size=size, seed=0, role="student"
             )
             if not config.learns_from_real_images:
-                build_auxiliary(config, teacher=teacher.classifier, student=student, pretrained=teacher.attention)
+                build_auxiliary(config, teacher=classifier, student=student, pretrained=attention)
