@@ -168,6 +168,8 @@ def test_a_cell_of_a_machine_that_died_is_run_here_after_it_was_watched(tmp_path
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), MEMORY),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), MEMORY),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), MEMORY),
+        (RuntimeError("std::bad_alloc"), MEMORY),
+        (RuntimeError("could not create a primitive"), MEMORY),
         (RuntimeError("shape mismatch"), "error"),
         (CheckpointError("damaged"), INPUT),
     ],
