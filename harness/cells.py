@@ -25,14 +25,10 @@ from harness.freshness import begin_afresh
 from harness.inputs import Where
 from harness.leases import Lease, LeaseLostError
 from harness.loaded import forget_inputs, real_images, validation_images, worker_inputs
-from harness.packing import memory_cap
 from harness.plan import Cell
 from harness.records import STATE_FILES, read_json, read_log, write_json
 from harness.staleness import UNKNOWN
 from harness.store import RunLog, Store, cell_config
-
-CONTEXT = 512 * 2**20
-"""Bytes of a GPU that a process takes besides what PyTorch counts, rounded up."""
 
 MOST_PICTURES = 10
 """That a run keeps on the way, unless it is asked for others."""
@@ -79,14 +75,6 @@ def run_cell(
             with suppress(OSError):  # no room: whoever runs the cells is told by the exception
                 record_failure(store, cell_id, error=named, trace=trace, kind=kind_of(error))
             raise
-
-
-def cap_memory(device: str, share: float) -> None:
-    """Allow this process no more of a GPU's memory than its ``share``, so that no cell can take what another needs."""
-    if device.startswith("cuda") and 0 < share < 1:
-        place = torch.device(device)
-        total = torch.cuda.get_device_properties(place).total_memory
-        torch.cuda.set_per_process_memory_fraction(memory_cap(share, total=total, context=CONTEXT), place)
 
 
 def _train(store: Store, cell_id: str, where: Where, report: Callable[[Record], bool | None], lease: Lease) -> None:

@@ -16,6 +16,7 @@ from dfkd.allocation import memory_kept
 from dfkd.config import RunConfig
 from dfkd.overrides import flatten
 from dfkd.teacher import load_teacher
+from harness.memory import available_memory
 from harness.packing import Measured, Packing, candidates, choose, next_company
 from harness.plan import Cell, digest
 from harness.probe import steps_of
@@ -115,14 +116,6 @@ def measure(
     if errors := [error for *_, error in found if error]:
         raise ProbeError(f"{cells} probes at once: {errors[0]}")
     return Measured(cells, threads, max(seconds for seconds, *_ in found), max(memory for _, memory, _ in found))
-
-
-def available_memory(device: str) -> int:
-    """Return the bytes that cells may use in all: the GPU's, or what the machine has free."""
-    if device.startswith("cuda"):
-        return int(torch.cuda.mem_get_info(torch.device(device))[0])
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) * 1024
 
 
 def pack(

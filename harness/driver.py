@@ -9,7 +9,8 @@ from rich.console import Console
 
 from dfkd.config import DataConfig, RunConfig, TeacherConfig
 from harness.failures import attempts, release
-from harness.inputs import EAGER, Execution, Inputs, Where, check_networks, find_inputs
+from harness.fitting import check_networks
+from harness.inputs import EAGER, Execution, Inputs, Where, find_inputs
 from harness.live import driving, plans_of_others
 from harness.mirror import Mirror, default_uri
 from harness.passes import passes_of
@@ -54,7 +55,8 @@ def prepare(
     """Return the plan of ``request`` with the identity of every cell.
 
     Without its teacher a plan can be shown but not run: unless ``teacher_needed``, a missing one is taken as not
-    trained yet, and no cell is done. Networks are built, and checked, of rows with cells to do.
+    trained yet, and no cell is done. Networks are built, and checked, of rows with cells to do; a teacher that is not
+    trained yet has its initial weights there.
 
     Raises:
         UserError: images or a teacher are missing, damaged or unsuitable, or two networks do not fit together.
@@ -76,8 +78,8 @@ def prepare(
     to_do = {cell.row for cell in plan.cells if not store.read(cell.id).ended}
     for column, inputs in columns:
         rows = [request.rows[name] for name in column.rows.values() if name in to_do]
-        if rows and inputs.teacher:
-            check_networks(rows, inputs.teacher)
+        if rows:
+            check_networks(rows, inputs.teacher, classes=len(inputs.facts.class_names))
     return Prepared(plan, cells, {(column.config.data, column.config.teacher): inputs for column, inputs in columns})
 
 

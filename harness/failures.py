@@ -23,6 +23,8 @@ _OUT_OF_MEMORY = (
     "can't allocate memory",
     "cannot allocate memory",
     "running low on memory",
+    "bad_alloc",
+    "could not create a primitive",  # all that oneDNN says of it
     "status_alloc_failed",
 )
 

@@ -1,7 +1,7 @@
 """What every cell of a plan needs besides its configuration: test images and a teacher, checked before any runs."""
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from dfkd.config import DataConfig, RunConfig
 from dfkd.errors import CheckpointError, ConfigError
-from dfkd.overrides import changed, flatten
+from dfkd.overrides import changed
 from harness.input_notes import Facts, TeacherFacts, note, noted
 from harness.plan import Request, digest
-from harness.shape import shape_of
 from harness.store import Store
 
 if TYPE_CHECKING:
@@ -190,29 +189,3 @@ def _look(
     teacher = TeacherFacts(read.hash, read.test_accuracy, read.origin) if read else None
     title = dataset_spec(config.data.dataset).title
     return Facts(title, test.class_names, test.fingerprint, train, teacher), read
-
-
-def check_networks(rows: Iterable[RunConfig], found: FoundTeacher) -> None:
-    """Build each row's student once, on the CPU, so that what does not fit is known before anything runs.
-
-    Raises:
-        ConfigError: two networks do not fit together.
-    """
-    import torch  # these here, because they take seconds to import
-
-    from dfkd.models import build_classifier
-    from dfkd.models.auxiliary import build_auxiliary
-
-    teacher = found.build()
-    shapes = {shape_of(flatten(config)): config for config in rows}  # alike in everything that counts
-    with torch.no_grad():
-        for config in shapes.values():
-            student = build_classifier(
-                config.student.architecture,
-                classes=len(teacher.class_names),
-                image_size=config.data.image_size,
-                seed=0,
-                role="student",
-            )
-            if not config.learns_from_real_images:
-                build_auxiliary(config, teacher=teacher.classifier, student=student, pretrained=teacher.attention)

@@ -92,3 +92,12 @@ def memory_cap(share: float, *, total: int, context: int) -> float:
     The ``context`` of a process, in bytes, is outside of what PyTorch counts, and comes off.
     """
     return max(0.01, min(1.0, share * USABLE - context / total))
+
+
+def data_limit(share: float, *, total: int, held: int, mapped: int) -> int:
+    """Return the bytes that a process may map to have a ``share`` of a machine's ``total`` memory.
+
+    What it has ``mapped`` before, without using it, for the stacks of its threads, say, stays free to it: the process
+    may grow by what its share has over what it holds by now.
+    """
+    return mapped + max(0, int(total * USABLE * share) - held)

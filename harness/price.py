@@ -147,7 +147,7 @@ def price_cells(
         config, shape = flat[cell_id], shapes[cell_id]
         log = [] if cell_id in anew else read_log(store.cell(cell_id))
         steps = steps_between(config, len(log) + 1, cells[cell_id].config.schedule.epochs)
-        found = _estimate(rates_of([(config, log)]), steps, "own log")
+        found = _estimate(rates_of([(config, log)], device=machine["device"]), steps, "own log")
         if found is None and shape in like:
             found = _estimate(like[shape].rates, steps, "like cells")
         if found is None and probe is not None:

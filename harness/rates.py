@@ -14,6 +14,9 @@ PHASES = ("generator", "student")
 ENOUGH = 20
 """Like cells of a shape after which no further one is looked for."""
 
+PROCESSOR = "cpu"
+"""What an environment calls the device of a run without a GPU."""
+
 MACHINE = ("processor", "device", "threads")
 """What of an environment decides the speed, beside ``EXECUTION``."""
 
@@ -34,14 +37,20 @@ class Rates:
     """Peak in bytes: of the GPU, or else of the whole process; 0 if it is not known."""
 
 
-def rates_of(logs: Iterable[tuple[Mapping[str, Any], Iterable[Mapping[str, Any]]]]) -> Rates | None:
-    """Return the medians over the epochs of ``logs``, pairs of a flat configuration and its records; None if empty.
+def rates_of(
+    logs: Iterable[tuple[Mapping[str, Any], Iterable[Mapping[str, Any]]]], *, device: str = PROCESSOR
+) -> Rates | None:
+    """Return what steps took on a ``device``, over the epochs of ``logs``, pairs of a flat configuration and its
+    records; None if there are none.
 
-    Evaluations and checkpoints are not in a record's seconds, so they are not in here.
+    On a GPU a step's seconds are the median over epochs. On a processor the clock also runs while other programs have
+    it, or while the run is stopped: there they are the median of processor time, at the pace of the least disturbed
+    epoch. Evaluations and checkpoints are not in a record's seconds, so they are not in here.
     """
     seconds: dict[str, list[float]] = {phase: [] for phase in PHASES}
     cores: list[float] = []
     memory = 0.0
+    on_processor = device == PROCESSOR
     for config, records in logs:
         for record in records:
             spent = {phase: record.get(f"{phase}_step_seconds", 0.0) for phase in PHASES}
@@ -49,13 +58,18 @@ def rates_of(logs: Iterable[tuple[Mapping[str, Any], Iterable[Mapping[str, Any]]
                 continue
             cores.append(record["cpu_seconds"] / record["seconds"])
             memory = max(memory, record.get("peak_memory_bytes", 0.0))
-            beside = record["seconds"] / sum(spent.values())
+            beside = record["cpu_seconds" if on_processor else "seconds"] / sum(spent.values())
             for phase, steps in steps_between(config, record["epoch"], record["epoch"]).items():
                 if steps:
                     seconds[phase].append(spent[phase] / steps * beside)
     if not cores:
         return None
-    return Rates({phase: median(values) for phase, values in seconds.items() if values}, median(cores), memory)
+    pace = max(cores) if on_processor else 1.0
+    return Rates(
+        {phase: median(values) / pace for phase, values in seconds.items() if values},
+        max(cores) if on_processor else median(cores),
+        memory,
+    )
 
 
 def _ran_alike(environment: Mapping[str, Any], machine: Mapping[str, Any]) -> bool:
@@ -111,7 +125,7 @@ def like_cells(
                 open_shapes.remove(shape)
     found = {}
     for shape, cells in wanted.items():
-        rates = rates_of((config, records) for _, config, records in cells)
+        rates = rates_of(((config, records) for _, config, records in cells), device=machine["device"])
         if rates is not None:
             finished = sum(done for done, _, _ in cells)
             found[shape] = LikeCells(finished, len(cells) - finished, rates)

@@ -1,5 +1,6 @@
 """What a cell is given to run in, and what an executor made of it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -24,6 +25,11 @@ class Room:
     def is_alone(self, whole: "Room") -> bool:
         """Return whether no two cells fit into the ``whole``, so that a cell has no company."""
         return 2 * self.cpus > whole.cpus and (not self.gpus or 2 * self.gpus > whole.gpus)
+
+    def memory_share(self, whole: "Room") -> float:
+        """Return the part of a memory that is a cell's, beside as much company as the ``whole`` has room for: of a
+        GPU's if it has one, else of the machine's."""
+        return self.gpus or 1 / max(1.0, min(whole.cpus // self.cpus, self.workers or math.inf))
 
 
 @dataclass(frozen=True)

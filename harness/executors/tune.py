@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from harness.cells import cap_memory, run_cell
+from harness.cells import run_cell
 from harness.executors.cluster import ray_instance, slots, whole_room
 from harness.executors.feed import PATIENCE, Feed
 from harness.freshness import spare_the_collector
 from harness.inputs import Where
 from harness.leases import LeaseLostError
+from harness.memory import capped
 from harness.room import Outcome, Room
 from harness.store import CellBusyError
 
@@ -45,7 +46,7 @@ def stream_ray(feed: Feed, where: Where, room: Room) -> Room:
                 feed.died(cell_id, scheduler.errors.pop(cell_id, ""))
 
         tune.Tuner(
-            _trainable(where, room, patience=PATIENCE),
+            _trainable(where, room, whole, patience=PATIENCE),
             param_space={},
             tune_config=tune.TuneConfig(
                 search_alg=FeedSearcher(feed, ended),
@@ -68,11 +69,11 @@ def _scratch(where: Where, room: Room) -> AbstractContextManager[str]:
     return tempfile.TemporaryDirectory(prefix="dfkd-ray-", dir=folder, ignore_cleanup_errors=True)
 
 
-def _trainable(where: Where, room: Room, *, patience: float = 0.0) -> Any:
+def _trainable(where: Where, room: Room, whole: Room, *, patience: float = 0.0) -> Any:
     from ray import tune
 
     return tune.with_resources(
-        tune.with_parameters(_trial, where=where, share=room.gpus, patience=patience),
+        tune.with_parameters(_trial, where=where, share=room.memory_share(whole), patience=patience),
         {"cpu": room.cpus, "gpu": room.gpus},
     )
 
@@ -83,7 +84,7 @@ def _fit(ids: Sequence[str], where: Where, room: Room) -> Outcome:
     whole = whole_room(room)
     with _scratch(where, room) as scratch:
         tuner = tune.Tuner(
-            _trainable(where, room),
+            _trainable(where, room, whole),
             param_space={"cell": tune.grid_search(list(ids))},
             tune_config=tune.TuneConfig(
                 reuse_actors=True, trial_dirname_creator=_trial_name, max_concurrent_trials=room.workers
@@ -104,12 +105,12 @@ def _trial_name(trial: Any) -> str:
 
 
 def _trial(config: dict[str, Any], *, where: Where, share: float, patience: float = 0.0) -> None:
-    """One trial: one cell, with a ``share`` of a GPU. Tune is told each epoch's metrics; the store has them already."""
+    """One trial: one cell, with a ``share`` of the memory. Tune is told each epoch's metrics, which the store has."""
     from ray import tune
 
     spare_the_collector()
-    cap_memory(where.device, share)
     try:
-        run_cell(config["cell"], where, report=lambda record: tune.report(dict(record)), patience=patience)
+        with capped(where.device, share):
+            run_cell(config["cell"], where, report=lambda record: tune.report(dict(record)), patience=patience)
     except (CellBusyError, LeaseLostError):
         return  # another process is running this very cell; its result will be in the store

@@ -3,19 +3,17 @@
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 
-from harness.failures import INPUT, KILLED, MEMORY, attempts, forgive, kernel_kills, record_death, says_memory
-from harness.leases import Watcher
 from harness.room import Room
 from harness.store import Store
+from harness.verdicts import Judge, Verdict
 
 PERIOD = 1.0
 """Seconds between two looks at cells whose workers died on another machine, it may be."""
 
 
 class Again:
-    """Decides, as ``harness.rounds.Rounds`` does for a grid, which cells are run again and in what room.
+    """Says which cells of a search are run again, when, and in what room.
 
     A cell that failed goes on from its last whole epoch, before anything new is suggested, until it has failed more
     than ``retries`` times. One for which memory did not suffice beside others waits until these have ended; then all go
@@ -25,11 +23,9 @@ class Again:
     def __init__(self, store: Store, *, retries: int, say: Callable[[str], None] = lambda text: None) -> None:
         self.due: deque[str] = deque()
         """Cells to be run next."""
-        self._store, self._retries, self._say = store, retries, say
+        self._store, self._judge = store, Judge(store, retries=retries, say=say)
         self._short: list[str] = []
-        self._deaths: dict[str, tuple[str, str]] = {}
         self._alone = False
-        self._kills = kernel_kills()
 
     @property
     def drains(self) -> bool:
@@ -39,38 +35,26 @@ class Again:
     @property
     def is_over(self) -> bool:
         """Return whether nothing is left to be run again."""
-        return not (self.due or self._short or self._deaths)
+        return not (self.due or self._short or self._judge.late)
 
     def died(self, cell_id: str, text: str) -> None:
         """Record a failure where a worker was killed, by the system for want of memory say, and had no time to.
 
         A worker on a machine that may have died with it is looked at in ``gather``.
         """
-        kills = kernel_kills()
-        kind = MEMORY if kills > self._kills or says_memory(text) else KILLED
-        self._kills = kills
-        if self._store.read(cell_id).status != "todo":
-            return
-        if not self._store.is_held(cell_id):
-            with suppress(OSError):  # no room on the disk: the next call goes on from here
-                record_death(self._store, cell_id, text, kind=kind)
-        elif text:
-            self._deaths[cell_id] = (text, kind)
+        self._judge.died({cell_id: text})
 
     def takes(self, cell_id: str) -> bool:
         """Return whether a cell that has just ended is to be run again, which is noted here."""
-        if cell_id in self._deaths:
+        if cell_id in self._judge.late:
             return True
-        failure = self._store.read(cell_id).failure
-        if failure is None or failure.get("kind") == INPUT:
-            return False
-        if failure.get("kind") == MEMORY and not self._alone:
-            forgive(self._store, cell_id)
-            self._short.append(cell_id)
-        elif attempts(self._store, cell_id) <= self._retries:
-            self.due.append(cell_id)
-        else:
-            return False
+        match self._judge.verdict(cell_id, alone=self._alone):
+            case Verdict.CROWDED:
+                self._short.append(cell_id)
+            case Verdict.AGAIN:
+                self.due.append(cell_id)
+            case _:
+                return False
         self._store.forget_failure(cell_id)
         return True
 
@@ -82,29 +66,16 @@ class Again:
         self._bury()
         short, self._short = self._short, []
         self.due.extend(short)
+        if short and not room.is_alone(whole):
+            room = self._judge.give_way(room, whole, f"{len(short)} trials")
         self._alone = room.is_alone(whole)
-        if not short or self._alone:
-            return room
-        self._say(f"Memory did not suffice for {len(short)} trials beside others: again with half the company.")
-        larger = room.doubled(whole)
-        self._alone = larger.is_alone(whole)
-        return larger
+        return room
 
     def _bury(self) -> None:
         """Take up the cells of workers that are dead, once their leases are known to be."""
-        watcher = Watcher()
-        while self._deaths:
-            for cell_id, (text, kind) in list(self._deaths.items()):
-                folder = self._store.cell(cell_id)
-                if watcher.died(folder):
-                    watcher.bury(folder)
-                if self._store.is_held(cell_id):
-                    continue
-                del self._deaths[cell_id]
-                if self._store.read(cell_id).status == "todo":
-                    with suppress(OSError):
-                        record_death(self._store, cell_id, text, kind=kind)
+        while self._judge.late:
+            for cell_id in self._judge.bury():
                 if not self.takes(cell_id):
                     self.due.append(cell_id)  # where it is found to have ended
-            if self._deaths:
+            if self._judge.late:
                 time.sleep(PERIOD)

@@ -74,22 +74,6 @@ def test_wrong_usage_exits_with_2(run, arguments):
     assert run(*arguments)[0] == 2
 
 
-def test_networks_that_do_not_fit_are_refused_before_anything_runs(run, store):
-    settings = [setting.replace("student.architecture=resnet8", "student.architecture=resnet18") for setting in sets()]
-    settings += ["--set", "student_loss.mhad.stages=all"]
-    outcome = run("ablate", "table3", "--budget", "smoke", "--store", str(store), *settings)
-    refused(outcome, "same number of stages", "resnet8", "resnet18", "student_loss.mhad.stages=penultimate")
-    assert not (store / "cells").exists()
-
-
-@pytest.mark.parametrize("stages", ["9", "2+4"])
-def test_a_stage_that_does_not_exist_is_refused_before_anything_runs(run, store, stages):
-    settings = sets(f"student_loss.mhad.stages={stages}")
-    outcome = run("ablate", "table3", "--budget", "smoke", "--store", str(store), *settings)
-    refused(outcome, "stages that both networks have, 1 to 3", repr(stages), "resnet8 has 3", "stages=penultimate")
-    assert not (store / "cells").exists()
-
-
 @pytest.mark.parametrize("command", ["teacher", "plan", "ablate", "report"])
 class TestDataRoot:
     def test_missing(self, run, tmp_path, command):

@@ -8,8 +8,9 @@ import harness.company
 from harness.company import ProbeError, costliest, measure, pack
 from harness.driver import prepare
 from harness.layers import parse_settings
-from harness.packing import Measured, candidates, choose, fitting, memory_cap, next_company
+from harness.packing import Measured, candidates, choose, data_limit, fitting, memory_cap, next_company
 from harness.plan import expand
+from harness.room import Room
 from harness.store import Store
 from outcome import refused
 from search_spaces import load_grid
@@ -76,6 +77,19 @@ def test_the_hard_cap_leaves_room_for_contexts():
     assert memory_cap(0.5, total=80 * GIB, context=GIB) == pytest.approx(0.4625)
     assert 4 * (memory_cap(0.25, total=80 * GIB, context=GIB) * 80 + 1) <= 80
     assert memory_cap(0.01, total=4 * GIB, context=GIB) == 0.01
+
+
+def test_the_cap_of_a_process_leaves_what_it_has_mapped_and_lets_it_grow_to_its_share():
+    # half of 20 GiB less 5 % is 9.5, of which it holds 1; 3 are mapped, for stacks of threads, say
+    assert data_limit(0.5, total=20 * GIB, held=GIB, mapped=3 * GIB) == 11.5 * GIB
+    assert data_limit(0.01, total=20 * GIB, held=GIB, mapped=3 * GIB) == 3 * GIB  # it holds its share already
+
+
+def test_a_share_of_memory_is_that_of_a_cell_beside_as_much_company_as_there_is_room_for():
+    whole = Room(8, 0)
+    assert [Room(cpus, 0).memory_share(whole) for cpus in (1, 3, 4, 5, 8)] == [1 / 8, 1 / 2, 1 / 2, 1, 1]
+    assert Room(1, 0, workers=2).memory_share(whole) == 1 / 2
+    assert Room(1, 0.25).memory_share(Room(8, 1)) == 0.25  # of a GPU
 
 
 @pytest.fixture

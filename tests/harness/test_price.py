@@ -66,6 +66,19 @@ def test_a_steps_seconds_are_medians_with_their_share_of_what_is_beside_them():
     assert rates_of([(config, [])]) is None
 
 
+def test_the_time_in_which_a_run_was_stopped_from_outside_is_no_price():
+    config = cell().record()["config"]
+    # Two cores for 20 seconds an epoch; in three of four epochs the clock went on while the run stood still.
+    disturbed = [record(1, cores=2), *({**record(e, generator=70, student=30), "cpu_seconds": 40.0} for e in (2, 3, 4))]
+    rates = rates_of([(config, disturbed)])
+    # Processor time: 40 s an epoch, of which the generator's ten steps have 20 s in the first and 28 s in the others.
+    assert rates.seconds == {"generator": pytest.approx(2.8 / 2), "student": pytest.approx(2.4 / 2)}
+    assert rates.cores == 2
+    on_gpu = rates_of([(config, disturbed)], device="NVIDIA H100")  # whose time is the clock's: 100 s an epoch
+    assert on_gpu.seconds == {"generator": 7.0, "student": 6.0}
+    assert on_gpu.cores == pytest.approx(0.4)
+
+
 def test_a_new_cell_is_priced_from_finished_ones_of_its_shape(store):
     put(store, cell(seed=1), [record(1, cores=2), record(2, cores=2)])
     put(store, cell(seed=2), [record(1, cores=2)], done=False)

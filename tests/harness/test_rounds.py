@@ -9,6 +9,7 @@ import torch
 
 import harness.leases
 import harness.rounds
+import harness.verdicts
 from dfkd.errors import CheckpointError
 from harness.failures import INPUT, KILLED, MEMORY, attempts, kind_of, record_failure, release, says_memory
 from harness.leases import last_holder
@@ -101,7 +102,7 @@ def test_a_worker_that_died_without_a_word_is_a_failure(tmp_path):
 
 def test_when_the_kernel_killed_something_meanwhile_a_death_is_for_want_of_memory(tmp_path, monkeypatch):
     kills = iter([7, 8, 8, 8])
-    monkeypatch.setattr(harness.rounds, "kernel_kills", lambda: next(kills))
+    monkeypatch.setattr(harness.verdicts, "kernel_kills", lambda: next(kills))
     bench = Bench(tmp_path, a=["dies", "done"])
     bench.run("a", retries=0)
     assert [cpus for _, cpus in bench.rounds] == [1.0, 2.0]
@@ -111,7 +112,7 @@ def test_a_full_disk_does_not_make_it_run_for_ever(tmp_path, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(harness.rounds, "record_death", full)
+    monkeypatch.setattr(harness.verdicts, "record_death", full)
     bench = Bench(tmp_path, a=["dies"] * 9)
     bench.run("a")
     assert len(bench.rounds) == 3
@@ -167,6 +168,8 @@ def test_a_cell_of_a_machine_that_died_is_run_here_after_it_was_watched(tmp_path
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), MEMORY),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), MEMORY),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), MEMORY),
+        (RuntimeError("std::bad_alloc"), MEMORY),
+        (RuntimeError("could not create a primitive"), MEMORY),
         (RuntimeError("shape mismatch"), "error"),
         (CheckpointError("damaged"), INPUT),
     ],
