@@ -27,6 +27,13 @@ SETTINGS = {
 }
 
 OWN: dict[str, dict[str, object]] = {
+    # As digits and the demonstration's budget have it: the paper's 20 and 15 steps a round spend most of it on the
+    # generator, whose images stay alike without batch norm.
+    "dfkd_fgvc": {
+        **{"schedule.generator_steps": 8, "schedule.student_steps": 16, "generator.block_normalisation": "batch"},
+        **{"student_loss.mhad.weight": 100.0, "student_loss.sfcl.weight": 1.0, "student_loss.sfcl.temperature": 0.5},
+        "student.gradient_clip_norm": 20.0,
+    },
     # 400 student steps a round would be two rounds: two batches of images.
     "fast": {"schedule.student_steps": 20, "schedule.batch_size": 32, "generator.learning_rate": 0.001},
 }
@@ -35,9 +42,11 @@ OWN: dict[str, dict[str, object]] = {
 STUDENT_STEPS = 800
 """Of a run, however many generator steps its rhythm puts between them."""
 
-BOUNDS = {"adi": 0.8, "cmi": 0.8, "dfq": 0.8, "fast": 0.7, "mad": 0.6, "own_best": 0.8, "zskd": 0.7}
-"""Accuracy to be exceeded, by method. Measured when written: ADI 0.985, CMI 1.000, DFQ 0.956, Fast-Datafree 0.978, MAD
-0.785, our own 0.956, ZSKD 0.911."""
+BOUNDS = {
+    **{"adi": 0.8, "cmi": 0.8, "dfkd_fgvc": 0.7, "dfq": 0.8, "fast": 0.7, "mad": 0.6, "own_best": 0.8, "zskd": 0.7},
+}
+"""Accuracy to be exceeded, by method. Measured when written: ADI 0.985, CMI 1.000, DFKD-FGVC
+0.993 (of seeds 0, 1, 2 each), DFQ 0.956, Fast-Datafree 0.978, MAD 0.785, our own 0.956, ZSKD 0.911."""
 
 
 @pytest.fixture(scope="module")
