@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,9 +29,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def save(content: dict[str, Any], path: Path) -> None:
-    """Write ``content``, of tensors and plain values, to ``path`` atomically."""
+    """Write ``content``, of tensors and plain values, to ``path`` atomically.
+
+    Raises:
+        OSError: there is no room for it, say; what was there stays.
+    """
     with atomic_path(path) as part:
-        torch.save(content, part)
+        failure = None
+        try:
+            torch.save(content, part)
+        except RuntimeError as error:  # which is what PyTorch's own writer raises
+            failure = str(error).splitlines()[0]
+        # Raised out here: the error above holds the file open, so that a full disk would stay full while it is told of.
+        if failure is not None:
+            free = shutil.disk_usage(path.parent).free
+            raise OSError(f"{path} could not be written, with {free / 2**20:.0f} MiB free on its disk: {failure}")
 
 
 def load(path: Path, *, what: str, way_out: str) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -33,6 +35,36 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
         raise ZeroDivisionError(part.write_text("half"))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+NO_ROOM = """
+import gc, os, resource, sys, torch
+from pathlib import Path
+from dfkd.files import save
+path = Path(sys.argv[1])
+save({"x": torch.zeros(8)}, path)
+before = path.read_bytes()
+gc.disable()  # nothing but the end of its last reference closes a file here
+resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
+try:
+    save({"x": torch.zeros(2**20)}, path)
+except OSError as error:
+    links = [Path("/proc/self/fd") / each for each in os.listdir("/proc/self/fd")]
+    names = [os.readlink(link) for link in links if link.is_symlink()]
+    assert not [name for name in names if path.name in name], names
+    assert path.read_bytes() == before
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
+def test_what_there_is_no_room_for_is_an_error_of_the_system_and_holds_no_file_open(tmp_path):
+    told = subprocess.run(
+        [sys.executable, "-c", NO_ROOM, str(tmp_path / "x.pt")], check=True, capture_output=True, text=True, timeout=120
+    ).stdout
+    assert "x.pt could not be written, with " in told
+    assert "MiB free on its disk: " in told
+    assert [path.name for path in tmp_path.iterdir()] == ["x.pt"]
 
 
 def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path):
