@@ -11,27 +11,12 @@ import shutil
 import subprocess
 import time
 
-import optuna
 import pytest
-from mlflow.tracking import MlflowClient
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
 
 import chaos
 import harness.cells
-from harness.mirror import CELL_TAG, EXPERIMENT
-from harness.store import Store
 from small import sets
-from survival import GRID, environment, options, whole
-
-SPACE = """
-[parameters]
-"student.learning_rate" = { choices = [0.01, 0.02, 0.04, 1e30] }
-"student_loss.mhad.weight" = { low = 0.0, high = 100.0, step = 1.0 }
-"""
-"""With the last rate the loss becomes NaN."""
-
-TRIALS = 4
+from survival import GRID, SPACE, environment, options, searching, trials_of, whole, whole_search
 
 
 @pytest.fixture
@@ -40,32 +25,6 @@ def space(tmp_path):
     path = tmp_path / "space.toml"
     path.write_text(SPACE)
     return path
-
-
-def searching(store, space, *, trials=TRIALS, epochs=2):
-    schedule = (f"schedule.epochs={epochs}", "schedule.iterations_per_epoch=2")
-    sought = ["--trials", str(trials), "--objectives", "agreement", "--sampler", "random", "--seed", "1"]
-    return ["search", str(space), *sought, "--budget", "smoke", "--store", str(store), *sets(*schedule)]
-
-
-def trials_of(store):
-    (path,) = store.glob("studies/*/journal.log")
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
-    (study,) = optuna.study.get_all_study_summaries(storage)
-    return optuna.load_study(study_name=study.study_name, storage=storage).trials
-
-
-def whole_search(store, undisturbed):
-    """Assert what must hold in the end; the suggestions are those of the undisturbed search."""
-    found, expected = trials_of(store), trials_of(undisturbed)
-    assert [(t.params, t.state, t.values) for t in found] == [(t.params, t.state, t.values) for t in expected]
-    assert {t.state for t in found} == {TrialState.COMPLETE, TrialState.FAIL}  # one rate is too high
-    chaos.epochs_are_whole(store)
-    cells = {t.user_attrs["cell"] for t in found}
-    assert {Store(store).read(cell_id).status for cell_id in cells} == {"done", "diverged"}
-    client = MlflowClient(f"sqlite:///{store / 'mlflow.db'}")
-    runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id])
-    assert sorted(run.data.tags[CELL_TAG] for run in runs if CELL_TAG in run.data.tags) == sorted(cells)
 
 
 def test_a_search_survives(store, tmp_path, teacher_store, space, run, monkeypatch):
@@ -84,6 +43,40 @@ def test_a_search_survives(store, tmp_path, teacher_store, space, run, monkeypat
     witness.look()
     undisturbed = shutil.copytree(teacher_store, tmp_path / "undisturbed")
     assert run(*searching(undisturbed, space), "--executor", "local")[0] == 0
+    whole_search(store, undisturbed)
+
+
+def written(store):
+    """Return how many lines the journal of the store's one study has."""
+    return sum(path.read_bytes().count(b"\n") for path in store.glob("studies/*/journal.log"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_hundred_real_trials_killed_five_times_are_those_of_an_undisturbed_search(store, tmp_path, space, run):
+    rng, witness, trials, kills = random.Random(5), chaos.Witness(store), 100, 5
+    taught = "teacher.epochs=8"  # a teacher with which agreement is of many values
+    options = {"trials": trials, "epochs": 2, "sampler": "tpe", "settings": (taught,)}
+    assert run("teacher", "digits", "--store", str(store), *sets(taught))[0] == 0
+    undisturbed = shutil.copytree(store, tmp_path / "undisturbed")
+    assert run(*searching(undisturbed, space, **options), "--executor", "local")[0] == 0
+    values = {trial.values[0] for trial in trials_of(undisturbed) if trial.values}
+    assert len(values) > 5  # what is suggested depends on them
+    command = [*chaos.DFKD, *searching(store, space, **options), "--workers", "1"]  # through Ray
+    for kill in range(kills + 1):
+        output = (tmp_path / f"output-{kill}").open("w+")
+        driver = subprocess.Popen(command, env=environment(), stdout=output, stderr=output)
+        if kill == kills:
+            break
+        while written(store) < written(undisturbed) * (kill + 1) // (kills + 1) and driver.poll() is None:
+            witness.look()
+            time.sleep(0.05)
+        time.sleep(rng.uniform(0.0, 1.0))
+        chaos.kill(driver.pid, *chaos.descendants(driver.pid))  # with Ray's daemons and the worker
+        assert driver.wait() == -9, output.name
+    assert driver.wait() == 0, output.name
+    witness.look()
+    assert len(trials_of(store)) == trials
     whole_search(store, undisturbed)
 
 
