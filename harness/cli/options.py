@@ -1,5 +1,6 @@
 """Options that several commands share, and the way errors leave the program."""
 
+import errno
 import functools
 import gc
 import sys
@@ -206,7 +207,8 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 def guarded(command: Callable[P, int]) -> Callable[P, None]:
     """Turn a command that returns its exit status into one that exits with it, and errors into messages.
 
-    Bad input prints its message alone and exits with 2; Ctrl-C that a command did not handle itself exits with 130.
+    Bad input prints its message alone and exits with 2; Ctrl-C that a command did not handle itself exits with 130. A
+    full disk is said to be one, and exits with 1: what was written stays whole.
     """
 
     @functools.wraps(command)
@@ -223,6 +225,14 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
         except BrokenPipeError:
             sys.stderr.close()  # the reader went away, as `head` does
             status = 0
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            errors.print("[bold red]error:[/bold red] ", end="")
+            place = f" for {error.filename}" if error.filename else ""
+            way_out = "Make room, then give the same command again: it goes on from what is there."
+            errors.print(f"There must be room to write to, but the disk{place} is full. {way_out}", markup=False)
+            status = 1
         raise typer.Exit(status)
 
     return run

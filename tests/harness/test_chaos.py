@@ -108,18 +108,19 @@ def _hide(store, hidden):
 def test_a_disk_that_is_really_full(teacher_store, tmp_path, grid, run):
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(disk)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(disk)], check=True)
     try:
         store = Path(shutil.copytree(teacher_store, disk / "runs"))
         command = [*chaos.DFKD, "ablate", *options(store, grid, epochs=12), "--executor", "local"]
         driver = subprocess.Popen(
             command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        assert chaos.wait_for(lambda: any(store.glob("cells/*/state.pt")), 200)  # of 28 MB
+        assert chaos.wait_for(lambda: any(store.glob("cells/*/state.pt")), 200)  # of 28 MB; twice, while it is replaced
         chaos.fill(disk / "filler")
         output = driver.communicate(timeout=280)[0]
         assert driver.returncode != 0, output
-        assert "free on its disk" in output
+        assert "free on its disk" in output or "There must be room" in output
+        assert "Traceback" not in output
         (disk / "filler").unlink()
         again = subprocess.run([*command, "--release"], env=environment(), capture_output=True, text=True, timeout=280)
         assert again.returncode == 0, again.stdout + again.stderr
