@@ -180,13 +180,13 @@ def _sign(folder: Path, number: int) -> Path:
     """Make the file of holder ``number``; raise FileExistsError if another process was faster."""
     path = folder / "holders" / str(number)
     path.parent.mkdir(exist_ok=True)
-    with path.open("x") as file:
-        try:
+    file = path.open("x")
+    try:
+        with file:
             file.write(json.dumps({"machine": this_machine(), "pid": os.getpid()}))
-            file.flush()
-        except OSError:  # no room
-            _let_go(path)
-            raise
+    except OSError:  # no room; let go once the file is closed, since a write that fails moves its time too
+        _let_go(path)
+        raise
     return path
 
 

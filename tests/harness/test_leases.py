@@ -1,14 +1,17 @@
 """Leases between machines: by watching alone, never by comparing clocks."""
 
+import errno
+import io
 import multiprocessing
 import os
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 import harness.leases
-from harness.leases import HeldError, LeaseLostError, Watcher, hold, is_held, last_holder, working
+from harness.leases import RELEASED, HeldError, LeaseLostError, Watcher, hold, is_held, last_holder, working
 
 FAST, SOON = 0.05, 0.4
 """A heartbeat and an expiry for tests."""
@@ -155,6 +158,32 @@ def test_who_was_stopped_for_too_long_finds_out(tmp_path, monkeypatch):
         with pytest.raises(LeaseLostError, match="on there"):
             lease.check()
     assert is_held(tmp_path)  # letting go of the old one does not let go of the new one
+
+
+def test_a_holder_that_found_no_room_to_sign_has_let_go(tmp_path, monkeypatch):
+    class NoRoom(io.StringIO):
+        """A file on a full disk: what is written fails when it is closed, and moves the file's time even so."""
+
+        def close(self):
+            if not self.closed:
+                super().close()
+                os.utime(tmp_path / "holders" / "1")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def opened(path, mode="r", **options):
+        real = really(path, mode, **options)
+        if mode != "x":
+            return real
+        real.close()
+        return NoRoom()
+
+    really = Path.open
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", opened)
+        with pytest.raises(OSError, match="No space left"), hold(tmp_path, patience=0):
+            pass
+    assert last_holder(tmp_path).beat == RELEASED
+    assert not is_held(tmp_path)
 
 
 def test_a_lease_let_go_elsewhere_is_free_at_once(tmp_path, monkeypatch):
