@@ -1,5 +1,6 @@
 """What a command that ran cells says of them at its end, and its exit status."""
 
+import shutil
 from collections.abc import Collection
 
 from rich.console import Console
@@ -31,8 +32,11 @@ def conclude(plan: Plan, store: Store, console: Console, *, left_out: Collection
 
 def _why_open(record: CellRecord, store: Store) -> str:
     """Return why a cell has not ended, in one line and where to read more."""
-    if record.failure is None:
+    if record.failure is None and store.is_held(record.id):
         return "not finished: another process may be running it"
+    if record.failure is None:
+        free = shutil.disk_usage(store.root).free / 2**20
+        return f"not finished, and there is no record why; {free:.0f} MiB are free on the store's disk"
     left_alone = (
         f"quarantined after {record.failure['attempts']} attempts: " if record.failure.get("quarantined") else ""
     )
