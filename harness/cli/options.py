@@ -204,6 +204,11 @@ OBJECTS = 100_000
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def _print_error(text: str) -> None:
+    errors.print("[bold red]error:[/bold red] ", end="")
+    errors.print(text, markup=False)
+
+
 def guarded(command: Callable[P, int]) -> Callable[P, None]:
     """Turn a command that returns its exit status into one that exits with it, and errors into messages.
 
@@ -216,8 +221,7 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
         try:
             status = command(*args, **kwargs)
         except (UserError, SpaceError) as error:
-            errors.print("[bold red]error:[/bold red] ", end="")
-            errors.print(str(error), markup=False)
+            _print_error(str(error))
             status = 2
         except KeyboardInterrupt:
             errors.print("\nInterrupted.")
@@ -228,10 +232,9 @@ def guarded(command: Callable[P, int]) -> Callable[P, None]:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            errors.print("[bold red]error:[/bold red] ", end="")
             place = f" for {error.filename}" if error.filename else ""
             way_out = "Make room, then give the same command again: it goes on from what is there."
-            errors.print(f"There must be room to write to, but the disk{place} is full. {way_out}", markup=False)
+            _print_error(f"There must be room to write to, but the disk{place} is full. {way_out}")
             status = 1
         raise typer.Exit(status)
 
