@@ -1,4 +1,4 @@
-"""Data-free methods learn: three digits in 800 student steps, well above the third that chance gives."""
+"""Data-free methods learn: three digits in 800 student steps, or all ten in 2,000, well above what chance gives."""
 
 import pytest
 import torch
@@ -26,6 +26,14 @@ SETTINGS = {
     "schedule.batch_size": 16,
 }
 
+TEN = {
+    "data.classes": "all",
+    "generator.learning_rate": 2e-4,
+    "schedule.epochs": 5,
+    "schedule.batch_size": 32,
+}
+"""Where only logits guide the generator: of three digits, a new one may show the teacher a single one for ever."""
+
 OWN: dict[str, dict[str, object]] = {
     # As digits and the demonstration's budget have it: the paper's 20 and 15 steps a round spend most of it on the
     # generator, whose images stay alike without batch norm.
@@ -36,37 +44,59 @@ OWN: dict[str, dict[str, object]] = {
     },
     # 400 student steps a round would be two rounds: two batches of images.
     "fast": {"schedule.student_steps": 20, "schedule.batch_size": 32, "generator.learning_rate": 0.001},
+    # At a higher rate, in smaller batches or against a teacher of fewer epochs its images soon are one pattern a class.
+    "dafl": {**TEN, "generator.learning_rate": 1e-4, "schedule.batch_size": 64, "teacher.epochs": 40},
+    **{method: TEN for method in ("dfad", "pre_dfkd", "zskt")},
 }
 """Beside SETTINGS and the preset, what a method's run of this length asks for."""
 
-STUDENT_STEPS = 800
-"""Of a run, however many generator steps its rhythm puts between them."""
+STUDENT_STEPS = {"dafl": 2000, "dfad": 2000, "pre_dfkd": 2000, "zskt": 2000}
+"""Of a run, however many generator steps its rhythm puts between them; 800 where none is given."""
 
 BOUNDS = {
     **{"adi": 0.8, "cmi": 0.8, "dfkd_fgvc": 0.7, "dfq": 0.8, "fast": 0.7, "mad": 0.6, "own_best": 0.8, "zskd": 0.7},
+    **{"dafl": 0.13, "dfad": 0.35, "pre_dfkd": 0.25, "zskt": 0.25},
 }
-"""Accuracy to be exceeded, by method. Measured when written: ADI 0.985, CMI 1.000, DFKD-FGVC
-0.993 (of seeds 0, 1, 2 each), DFQ 0.956, Fast-Datafree 0.978, MAD 0.785, our own 0.956, ZSKD 0.911."""
+"""Accuracy to be exceeded, by method. Measured when written, three digits, where chance is 0.333: ADI 0.985, CMI 1.000,
+DFKD-FGVC 0.993 (seeds 0, 1, 2 each), DFQ 0.956, Fast-Datafree 0.978, MAD 0.785, our own 0.956, ZSKD 0.911. Ten digits,
+where it is 0.1, by seeds 0, 1, 2: DAFL 0.276, 0.360, 0.173, DFAD 0.482, 0.484, 0.493, PRE-DFKD 0.438, 0.316, 0.362,
+ZSKT 0.393, 0.371, 0.473."""
+
+RUNS = [(method, seed) for method in BOUNDS for seed in ((0, 1, 2) if method in STUDENT_STEPS else (0,))]
+"""What is close to chance is run more than once."""
+
+
+def of_method(method, seed):
+    """Return the configuration of a method's run."""
+    overrides = {**SETTINGS, **load_method(method).overrides, "method": method, **OWN.get(method, {}), "seed": seed}
+    config = with_overrides(RunConfig(), overrides)
+    steps = config.schedule.epochs * config.schedule.student_steps
+    return with_overrides(config, {"schedule.iterations_per_epoch": STUDENT_STEPS.get(method, 800) // steps})
 
 
 @pytest.fixture(scope="module")
-def three_digits(tmp_path_factory):
-    """Return a function that loads a teacher of three digits, and the test split."""
-    config = with_overrides(RunConfig(), SETTINGS)
-    train, test = (dataset_spec("digits").load(config.data, root=None, split=split) for split in ("train", "test"))
-    path = tmp_path_factory.mktemp("three") / "teacher.pt"
-    list(train_teacher(config, train=train, test=test, device=CPU, path=path))
-    return lambda: load_teacher(config, path, class_names=test.class_names), test
+def learnt(tmp_path_factory):
+    """Return a function that gives a run's teacher, trained where no run has had it before, and the test split."""
+    folder = tmp_path_factory.mktemp("teachers")
+
+    def of(config):
+        train, test = (dataset_spec("digits").load(config.data, root=None, split=split) for split in ("train", "test"))
+        path = folder / f"{config.data.classes}-{config.teacher.epochs}.pt"
+        if not path.exists():
+            list(train_teacher(with_overrides(config, {"seed": 0}), train=train, test=test, device=CPU, path=path))
+        return load_teacher(config, path, class_names=test.class_names), test
+
+    return of
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # a minute or two of one core, more beside other work
-@pytest.mark.parametrize("method", BOUNDS)
-def test_it_learns_three_digits(three_digits, method):
-    teacher, test = three_digits
-    overrides = {**SETTINGS, **load_method(method).overrides, "method": method, **OWN.get(method, {})}
-    config = with_overrides(RunConfig(), overrides)
-    rounds = STUDENT_STEPS // (config.schedule.epochs * config.schedule.student_steps)
-    config = with_overrides(config, {"schedule.iterations_per_epoch": rounds})
-    *_, record = distill(config, teacher=teacher(), test=test, device=CPU)
+@pytest.mark.timeout(900)  # a minute to four of one core, more beside other work
+@pytest.mark.parametrize(("method", "seed"), RUNS)
+def test_it_learns_digits(learnt, method, seed):
+    config = of_method(method, seed)
+    teacher, test = learnt(config)
+    *_, record = distill(config, teacher=teacher, test=test, device=CPU)
+    print(
+        f"{method}, seed {seed}: {record['test_accuracy']:.3f}, class entropy {record['synthetic.class_entropy']:.2f}"
+    )
     assert record["test_accuracy"] > BOUNDS[method]
