@@ -48,7 +48,7 @@ def row_plot(frame: pd.DataFrame, *, plan: Plan, selection: str = "last") -> Fig
             axes.plot(accuracy.loc[seed], shift, **look, markersize=5, alpha=0.85, label=f"seed {seed}")
         axes.set_yticks(range(len(plan.rows)), [plain(row) for row in plan.rows])
         axes.set_ylim(len(plan.rows) - 0.5, -0.5)
-        axes.set_xlabel(f"accuracy (%): {SELECTIONS[selection]}")
+        axes.set_xlabel(selected("accuracy (%)", selection, width=60))
         outer_legend(figure, axes)
     return figure
 
