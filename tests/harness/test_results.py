@@ -58,6 +58,7 @@ def test_the_curve_of_birds_over_time_is_made_again(run, tmp_path):
     ("folder", "grid", "time"),
     [
         ("methods-birds", "table1", "cpu-minutes"),
+        ("methods-birds-resnet18", "table1", "cpu-minutes"),
         ("own-best", "own_best", "cpu-minutes"),
         ("five-minutes", str(RESULTS / "five-minutes" / "five_minutes.toml"), "wall-minutes"),
     ],
