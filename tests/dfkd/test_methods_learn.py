@@ -26,13 +26,17 @@ SETTINGS = {
     "schedule.batch_size": 16,
 }
 
+TEN_DIGITS = ("dafl", "dfad", "pre_dfkd", "zskt")
+"""Methods in which logits alone guide the generator: of three digits, a new one may show the teacher a single one for
+ever."""
+
 TEN = {
     "data.classes": "all",
     "generator.learning_rate": 2e-4,
     "schedule.epochs": 5,
     "schedule.batch_size": 32,
 }
-"""Where only logits guide the generator: of three digits, a new one may show the teacher a single one for ever."""
+"""Beside SETTINGS, for those."""
 
 OWN: dict[str, dict[str, object]] = {
     # As digits and the demonstration's budget have it: the paper's 20 and 15 steps a round spend most of it on the
@@ -44,14 +48,11 @@ OWN: dict[str, dict[str, object]] = {
     },
     # 400 student steps a round would be two rounds: two batches of images.
     "fast": {"schedule.student_steps": 20, "schedule.batch_size": 32, "generator.learning_rate": 0.001},
+    **dict.fromkeys(TEN_DIGITS, TEN),
     # At a higher rate, in smaller batches or against a teacher of fewer epochs its images soon are one pattern a class.
     "dafl": {**TEN, "generator.learning_rate": 1e-4, "schedule.batch_size": 64, "teacher.epochs": 40},
-    **{method: TEN for method in ("dfad", "pre_dfkd", "zskt")},
 }
 """Beside SETTINGS and the preset, what a method's run of this length asks for."""
-
-STUDENT_STEPS = {"dafl": 2000, "dfad": 2000, "pre_dfkd": 2000, "zskt": 2000}
-"""Of a run, however many generator steps its rhythm puts between them; 800 where none is given."""
 
 BOUNDS = {
     **{"adi": 0.8, "cmi": 0.8, "dfkd_fgvc": 0.7, "dfq": 0.8, "fast": 0.7, "mad": 0.6, "own_best": 0.8, "zskd": 0.7},
@@ -62,7 +63,10 @@ DFKD-FGVC 0.993 (seeds 0, 1, 2 each), DFQ 0.956, Fast-Datafree 0.978, MAD 0.785,
 where it is 0.1, by seeds 0, 1, 2: DAFL 0.276, 0.360, 0.173, DFAD 0.482, 0.484, 0.493, PRE-DFKD 0.438, 0.316, 0.362,
 ZSKT 0.393, 0.371, 0.473."""
 
-RUNS = [(method, seed) for method in BOUNDS for seed in ((0, 1, 2) if method in STUDENT_STEPS else (0,))]
+STUDENT_STEPS = {**dict.fromkeys(BOUNDS, 800), **dict.fromkeys(TEN_DIGITS, 2000)}
+"""Of a run, however many generator steps its rhythm puts between them."""
+
+RUNS = [(method, seed) for method in BOUNDS for seed in ((0, 1, 2) if method in TEN_DIGITS else (0,))]
 """What is close to chance is run more than once."""
 
 
@@ -71,7 +75,7 @@ def of_method(method, seed):
     overrides = {**SETTINGS, **load_method(method).overrides, "method": method, **OWN.get(method, {}), "seed": seed}
     config = with_overrides(RunConfig(), overrides)
     steps = config.schedule.epochs * config.schedule.student_steps
-    return with_overrides(config, {"schedule.iterations_per_epoch": STUDENT_STEPS.get(method, 800) // steps})
+    return with_overrides(config, {"schedule.iterations_per_epoch": STUDENT_STEPS[method] // steps})
 
 
 @pytest.fixture(scope="module")
